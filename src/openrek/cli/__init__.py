@@ -1,0 +1,1 @@
+"""The command line: `openrek`, one module a group of commands."""

@@ -1,0 +1,39 @@
+"""Fixtures shared by all layers."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def media() -> Path:
+    """The folder of real test media: OPENREK_TEST_MEDIA, or `shared/media` beside the checkout. Skips where absent."""
+    folder = Path(os.environ.get("OPENREK_TEST_MEDIA") or ROOT.parent / "shared" / "media")
+    if not folder.is_dir():
+        pytest.skip("the test media are not here; set OPENREK_TEST_MEDIA to their folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def photos() -> dict[str, Path]:
+    """Real photos that come inside dependencies of the `demo` extra, by name."""
+    import matplotlib
+    import skimage
+    import sklearn.datasets
+
+    science = Path(skimage.__file__).parent / "data"
+    scikit = Path(sklearn.datasets.__file__).parent / "images"
+    return {
+        "astronaut": science / "astronaut.png",
+        "chelsea": science / "chelsea.png",
+        "coffee": science / "coffee.png",
+        "rocket": science / "rocket.jpg",
+        "page": science / "page.png",
+        "text": science / "text.png",
+        "china": scikit / "china.jpg",
+        "flower": scikit / "flower.jpg",
+        "hopper": Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg",
+    }
