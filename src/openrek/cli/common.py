@@ -1,0 +1,57 @@
+"""What the commands share: consoles, settings with overrides, the runtime, and errors a person can act on."""
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from openrek.settings import Settings
+
+if TYPE_CHECKING:
+    from openrek.vision.runtime import Runtime
+
+console = Console()
+console_err = Console(stderr=True)
+
+HomeOption = Annotated[
+    Path | None,
+    typer.Option("--home", help="Folder of the database, keys and buckets [env: OPENREK_HOME].", show_default=False),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+class UserError(Exception):
+    """A failure whose message is all a person needs: printed as one sentence, exit status 1."""
+
+
+def settings_from(**overrides: Any) -> Settings:
+    """The settings of the environment, with the options that were given above them (None means not given)."""
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']} (got {item['input']!r})"
+            for item in error.errors()
+        )
+        raise UserError(f"the settings are not valid: {problems}") from error
+
+
+@cache
+def foreseeable() -> tuple[type[Exception], ...]:
+    """The error families of the lower floors whose messages are written for the person at the keyboard."""
+    from openrek.store.errors import StoreError
+    from openrek.vision.image import ImageError
+    from openrek.vision.runtime import ModelError
+
+    return (UserError, StoreError, ImageError, ModelError)
+
+
+def runtime_from(settings: Settings, *, progress: bool = False) -> "Runtime":
+    """A model runtime as the settings describe it; with `progress`, downloads show bars on standard error."""
+    from openrek.app import make_runtime
+
+    return make_runtime(settings, progress=progress)

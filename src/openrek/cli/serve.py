@@ -1,0 +1,139 @@
+"""`openrek serve`: the server."""
+
+import asyncio
+import json
+import os
+import socket
+from collections.abc import Callable
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from openrek import __version__
+from openrek.cli.common import HomeOption, UserError, console, settings_from
+from openrek.settings import Profile, Settings
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on [env: OPENREK_HOST].")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one [env: OPENREK_PORT].")] = None,
+    public: Annotated[
+        bool, typer.Option("--public", help="Allow an address that other machines can reach. Traffic is plain HTTP.")
+    ] = False,
+    home: HomeOption = None,
+    profile: Annotated[
+        Profile | None, typer.Option(help="aws: Rekognition's limits; relaxed: wider ones [env: OPENREK_PROFILE].")
+    ] = None,
+    offline: Annotated[
+        bool | None, typer.Option("--offline/--online", help="Never download models.", show_default=False)
+    ] = None,
+    warm: Annotated[bool, typer.Option("--warm", help="Load the models before the first call.")] = False,
+    ready_file: Annotated[
+        Path | None, typer.Option(help="Write the address here (JSON) once calls are accepted.", show_default=False)
+    ] = None,
+) -> None:
+    """Answer the Rekognition API on this machine.
+
+    The first start makes an access key and says where it put it.
+    """
+    settings = settings_from(host=host, port=port, home=home, profile=profile, offline=offline)
+    if not public and not is_loopback(settings.host):
+        raise UserError(
+            f"{settings.host} can be reached by other machines. Calls are signed but not encrypted: put a TLS proxy in "
+            "front, and add --public if you mean it."
+        )
+    listener = listen(settings)
+
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_run(settings, listener, warm=warm, ready_file=ready_file))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address can be reached from this machine only."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def listen(settings: Settings) -> socket.socket:
+    """A bound socket; port 0 takes a free one. Raises UserError when the address cannot be had."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        raise UserError(
+            f"cannot listen on {settings.host} port {settings.port}: {error.strerror or error}; "
+            "choose another with --port"
+        ) from error
+    return listener
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # not built for every platform; asyncio's own loop is only slower
+        return None
+    return uvloop.new_event_loop
+
+
+async def _run(settings: Settings, listener: socket.socket, *, warm: bool, ready_file: Path | None) -> None:
+    import uvicorn
+
+    from openrek.app import create_app
+
+    application = create_app(settings)
+    config = uvicorn.Config(
+        application.asgi,
+        http="httptools",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        lifespan="on",
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=30,
+    )
+    server = uvicorn.Server(config)
+    host, port = listener.getsockname()[:2]
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    if warm:
+        application.services.runtime.warm(application.services.runtime.catalogue.pack("base"))
+
+    async def announce() -> None:
+        while not server.started:
+            await asyncio.sleep(0.005)
+        _greet(settings, url, application.new_credentials, application.credentials)
+        if ready_file is not None:
+            temporary = ready_file.with_name(ready_file.name + ".part")
+            temporary.write_text(json.dumps({"url": url, "pid": os.getpid(), "version": __version__}))
+            temporary.replace(ready_file)
+
+    greeting = asyncio.create_task(announce())
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        greeting.cancel()
+
+
+def _greet(settings: Settings, url: str, new_key: bool, credentials: Path | None) -> None:
+    console.print(f"[bold]openrek {__version__}[/] answers the Rekognition API on [bold cyan]{url}[/]", highlight=False)
+    console.print(
+        f"  profile {settings.profile}, region {settings.region}, home {settings.home}", highlight=False, soft_wrap=True
+    )
+    if credentials is not None:
+        made = "A key pair was made and put" if new_key else "The first key pair is"
+        console.print(f"  {made} in {credentials} (owner only). Use it with:", highlight=False, soft_wrap=True)
+        for name, value in (
+            ("AWS_ENDPOINT_URL_REKOGNITION", url),
+            ("AWS_SHARED_CREDENTIALS_FILE", str(credentials)),
+            ("AWS_PROFILE", "openrek"),
+            ("AWS_REGION", settings.region),
+        ):
+            console.print(f"    export {name}={value}", highlight=False, soft_wrap=True, markup=False)
+    else:
+        console.print("  Make a key pair with: openrek keys create", highlight=False)
