@@ -1,0 +1,143 @@
+"""JPEG (ITU-T T.81): header by marker walk, pixels by libjpeg-turbo inside OpenCV.
+
+OpenCV's decoder gives the same pixels as Pillow's in about a third of the time, refuses a stream that ends early, and
+converts CMYK and YCCK with Adobe's inversion.
+"""
+
+import re
+import struct
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from openrek.vision.image.errors import UnreadableImageError
+from openrek.vision.image.orientation import exif_orientation, swaps_sides, upright
+
+MAX_SCANS = 100
+"""Progressive encoders write about ten scans; each costs a pass over all coefficients, so more is an attack."""
+
+_SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_SEQUENTIAL = frozenset({0xC0, 0xC1, 0xC9})
+_STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
+_SOI, _EOI, _SOS, _APP1 = 0xD8, 0xD9, 0xDA, 0xE1
+_MARKER_IN_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # neither a stuffed byte nor a restart nor fill
+_REDUCTIONS = {
+    1: cv2.IMREAD_COLOR_RGB,
+    # the reduction is a bit of its own beside the colour bit
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2 | cv2.IMREAD_COLOR_RGB,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4 | cv2.IMREAD_COLOR_RGB,
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_COLOR_RGB,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class JpegHeader:
+    """`width` and `height` of the upright picture."""
+
+    width: int
+    height: int
+    orientation: int
+
+
+def read_header(data: bytes) -> JpegHeader:
+    """Walk the markers up to the first scan. Raises UnreadableImageError."""
+    orientation: int | None = None
+    frame: tuple[int, int, int] | None = None
+    coding = 0
+    position = 2
+    while True:
+        position = data.find(b"\xff", position)  # like libjpeg, pass over stray bytes between segments
+        while 0 <= position < len(data) and data[position] == 0xFF:
+            position += 1
+        if not 0 <= position < len(data):
+            raise UnreadableImageError("the JPEG is truncated: it ends inside its header")
+        marker = data[position]
+        position += 1
+        if marker in _STANDALONE or marker in (0x00, _SOI):
+            continue
+        if marker == _EOI:
+            raise UnreadableImageError("the JPEG ends before any picture data")
+        if marker == _SOS:
+            break
+        if position + 2 > len(data):
+            raise UnreadableImageError("the JPEG is truncated: it ends inside its header")
+        (length,) = struct.unpack_from(">H", data, position)
+        if length < 2 or position + length > len(data):
+            raise UnreadableImageError(
+                f"the JPEG is truncated or damaged: its segment at byte {position - 2} of {len(data)} "
+                f"claims {length} bytes"
+            )
+        if marker in _SOF:
+            frame, coding = _frame(data, position, length), marker
+        elif marker == _APP1 and orientation is None and data.startswith(b"Exif\0\0", position + 2):
+            orientation = exif_orientation(data[position + 2 : position + length])
+        position += length
+    if frame is None:
+        raise UnreadableImageError("the JPEG has a scan but no frame header before it")
+    width, height, components = frame
+    one_scan = coding in _SEQUENTIAL and data[position + 2 : position + 3] == bytes([components])
+    # what trails the picture (a phone's video clip, say) may hold the marker by chance: then count exactly
+    if not one_scan and data.count(b"\xff\xda", position) >= MAX_SCANS:
+        _refuse_many_scans(data, position)
+    orientation = orientation or 1
+    if swaps_sides(orientation):
+        width, height = height, width
+    return JpegHeader(width, height, orientation)
+
+
+def _refuse_many_scans(data: bytes, position: int) -> None:
+    scans = 1
+    while True:
+        found = _MARKER_IN_SCAN.search(data, position)
+        if found is None or data[found.end() - 1] == _EOI:
+            return
+        position = found.end()
+        if data[position - 1] == _SOS:
+            scans += 1
+            if scans > MAX_SCANS:
+                raise UnreadableImageError(f"the JPEG has more than {MAX_SCANS} scans, the most that are decoded")
+        position += int.from_bytes(data[position : position + 2], "big")
+
+
+def _frame(data: bytes, position: int, length: int) -> tuple[int, int, int]:
+    """Width, height and number of components in a frame header."""
+    if length < 8:
+        raise UnreadableImageError(f"the JPEG's frame header has {length} bytes; it needs at least 8")
+    precision, height, width, components = struct.unpack_from(">BHHB", data, position + 2)
+    if width == 0 or height == 0:
+        raise UnreadableImageError(f"the JPEG's header gives its size as {width} x {height}")
+    if precision != 8:
+        raise UnreadableImageError(f"the JPEG has {precision} bits a sample; 8 are supported")
+    return width, height, components
+
+
+def decode(data: bytes, header: JpegHeader, longest: int | None = None) -> NDArray[np.uint8]:
+    """Upright pixels (H, W, 3) RGB, at 1/2, 1/4 or 1/8 as long as the longest side stays at least `longest`.
+
+    The reduction happens in the inverse DCT, so the smaller picture is cheaper and free of aliasing.
+    Raises UnreadableImageError.
+    """
+    reduction = _reduction(max(header.width, header.height), longest)
+    flags = _REDUCTIONS[reduction] | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error as error:
+        raise UnreadableImageError(f"the JPEG cannot be decoded: {error.err or error}") from error
+    if pixels is None:
+        raise UnreadableImageError(
+            f"the JPEG is truncated or damaged: its data does not fill the {header.width} x {header.height} "
+            "pixels its header promises"
+        )
+    turned = upright(np.asarray(pixels, np.uint8), header.orientation)
+    expected = (-(-header.height // reduction), -(-header.width // reduction), 3)
+    if turned.shape != expected:
+        raise UnreadableImageError(f"the JPEG decodes to {turned.shape[1]} x {turned.shape[0]}, not its header's size")
+    return turned
+
+
+def _reduction(side: int, longest: int | None) -> int:
+    if longest is None:
+        return 1
+    return next((r for r in (8, 4, 2) if -(-side // r) >= longest), 1)
