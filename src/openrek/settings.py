@@ -30,6 +30,10 @@ class Settings(BaseSettings):
     # where things live
     home: Path = Field(default_factory=lambda: user_data_path("openrek"), description="database, keys, buckets")
     cache: Path = Field(default_factory=lambda: user_cache_path("openrek"), description="downloaded model files")
+    database_url: str | None = Field(
+        None, description="postgresql://user:password@host/name; default: the SQLite file openrek.db in home"
+    )
+    request_token_lifetime: float = Field(7 * 24 * 3600.0, gt=0, description="how long a ClientRequestToken is kept")
 
     # server
     host: str = "127.0.0.1"
@@ -57,6 +61,11 @@ class Settings(BaseSettings):
     s3_endpoint: str | None = Field(
         None, description="S3 endpoint for S3Object; 'aws' for AWS itself; default: the embedded folder of buckets"
     )
+
+    @cached_property
+    def database_address(self) -> str:
+        """The SQLAlchemy URL of the metadata database."""
+        return self.database_url or f"sqlite:///{self.home.absolute() / 'openrek.db'}"
 
     @cached_property
     def relaxed(self) -> bool:
