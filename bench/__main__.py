@@ -152,13 +152,13 @@ def request_rate(seconds: float) -> str:
 
 def in_process(photo: bytes) -> tuple[dict[str, Callable[[], Any]], Callable[[], None]]:
     """The three operations as direct calls of their handlers in this process, and what closes them."""
-    from openrek.app import make_services
     from openrek.contract.call import Call, Caller
     from openrek.service.operation import load_operations
+    from openrek.service.services import Services
     from openrek.settings import Settings
 
     home = tempfile.TemporaryDirectory(prefix="openrek-bench-")
-    services = make_services(Settings(home=Path(home.name)))
+    services = Services(Settings(home=Path(home.name)))
     operations = load_operations()
     caller = Caller("AKIABENCH", "000000000000", "us-east-1")
 

@@ -16,7 +16,7 @@ ALLOWED = {
     "service": {"contract", "vision", "store", "settings"},
     "wire": {"contract", "settings"},
     "app": {"contract", "vision", "store", "service", "wire", "settings"},
-    "cli": {"contract", "vision", "store", "service", "app", "settings"},
+    "cli": {"contract", "vision", "store", "service", "wire", "app", "settings"},
     "__main__": {"cli"},
 }
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from openrek.settings import Settings
 
 if TYPE_CHECKING:
-    from openrek.vision.runtime import Runtime
+    from openrek.service.services import Services
 
 console = Console()
 console_err = Console(stderr=True)
@@ -50,8 +50,8 @@ def foreseeable() -> tuple[type[Exception], ...]:
     return (UserError, StoreError, ImageError, ModelError)
 
 
-def runtime_from(settings: Settings, *, progress: bool = False) -> "Runtime":
-    """A model runtime as the settings describe it; with `progress`, downloads show bars on standard error."""
-    from openrek.app import make_runtime
+def services_from(settings: Settings) -> "Services":
+    """What handlers work with, for commands that need no server; downloads of models show bars on standard error."""
+    from openrek.service.services import Services
 
-    return make_runtime(settings, progress=progress)
+    return Services(settings)

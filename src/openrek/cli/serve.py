@@ -7,13 +7,16 @@ import socket
 from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from openrek import __version__
 from openrek.cli.common import HomeOption, UserError, console, settings_from
 from openrek.settings import Profile, Settings
+
+if TYPE_CHECKING:
+    from openrek.store.access_keys import FirstKey
 
 
 def serve(
@@ -107,7 +110,7 @@ async def _run(settings: Settings, listener: socket.socket, *, warm: bool, ready
     async def announce() -> None:
         while not server.started:
             await asyncio.sleep(0.005)
-        _greet(settings, url, application.new_credentials, application.credentials)
+        _greet(settings, url, application.first_key)
         if ready_file is not None:
             temporary = ready_file.with_name(ready_file.name + ".part")
             temporary.write_text(json.dumps({"url": url, "pid": os.getpid(), "version": __version__}))
@@ -120,17 +123,17 @@ async def _run(settings: Settings, listener: socket.socket, *, warm: bool, ready
         greeting.cancel()
 
 
-def _greet(settings: Settings, url: str, new_key: bool, credentials: Path | None) -> None:
+def _greet(settings: Settings, url: str, key: "FirstKey | None") -> None:
     console.print(f"[bold]openrek {__version__}[/] answers the Rekognition API on [bold cyan]{url}[/]", highlight=False)
     console.print(
         f"  profile {settings.profile}, region {settings.region}, home {settings.home}", highlight=False, soft_wrap=True
     )
-    if credentials is not None:
-        made = "A key pair was made and put" if new_key else "The first key pair is"
-        console.print(f"  {made} in {credentials} (owner only). Use it with:", highlight=False, soft_wrap=True)
+    if key is not None:
+        made = "A key pair was made and put" if key.created else "The first key pair is"
+        console.print(f"  {made} in {key.path} (owner only). Use it with:", highlight=False, soft_wrap=True)
         for name, value in (
             ("AWS_ENDPOINT_URL_REKOGNITION", url),
-            ("AWS_SHARED_CREDENTIALS_FILE", str(credentials)),
+            ("AWS_SHARED_CREDENTIALS_FILE", str(key.path)),
             ("AWS_PROFILE", "openrek"),
             ("AWS_REGION", settings.region),
         ):

@@ -1,18 +1,54 @@
-"""What the handlers work with: one container, wired together in `openrek.app`."""
+"""What the handlers work with: one container a process, its parts opened when first used."""
 
-from dataclasses import dataclass
+from functools import cached_property
 
+from openrek.service.pagination import PageTokens
 from openrek.settings import Settings
 from openrek.store.database import Database
-from openrek.store.objects import ObjectStore
-from openrek.vision.runtime import Runtime
+from openrek.store.objects import ObjectStore, open_objects
+from openrek.store.server_secret import ServerSecret
+from openrek.vision.runtime import Progress, Runtime
 
 
-@dataclass(frozen=True, slots=True)
 class Services:
-    """Settings, the model runtime, the metadata database and the object store of one openrek process."""
+    """Settings, the model runtime, the metadata database, the object store and the page tokens of one process.
 
-    settings: Settings
-    runtime: Runtime
-    database: Database
-    objects: ObjectStore
+    Opening the database or reading the objects raises StoreError, running a model ModelError. A process that only looks
+    at pictures (the command line) never opens the database. `progress` is told about model downloads.
+    """
+
+    def __init__(self, settings: Settings, *, progress: Progress | None = None) -> None:
+        self.settings = settings
+        self.runtime = Runtime(
+            cache=settings.cache,
+            offline=settings.offline,
+            mirror=settings.model_mirror,
+            index_url=settings.index_url,
+            threads=settings.threads,
+            idle=settings.model_idle,
+            progress=progress,
+            extra_cards=settings.home / "models.d",
+        )
+
+    @cached_property
+    def database(self) -> Database:
+        return Database.open(self.settings.database_address)
+
+    @cached_property
+    def objects(self) -> ObjectStore:
+        return open_objects(self.settings)
+
+    @cached_property
+    def page_tokens(self) -> PageTokens:
+        return PageTokens(ServerSecret(self.database).value)
+
+    def open(self) -> "Services":
+        """Open all of it now, as a server does, so that what is wrong shows at the start."""
+        _ = self.database, self.objects, self.page_tokens
+        return self
+
+    def close(self) -> None:
+        """Close what was opened."""
+        self.runtime.close()
+        if "database" in self.__dict__:
+            self.database.close()
