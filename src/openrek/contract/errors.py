@@ -186,3 +186,10 @@ class NotImplementedException(FrameworkError):
 
     status = 501
     default_message = "This operation is not implemented by this version of openrek."
+
+
+class RequestTimeoutException(FrameworkError):
+    """A request body that did not arrive in time. SDKs retry this code."""
+
+    status = 408
+    default_message = "The request body did not arrive in time."
