@@ -13,9 +13,10 @@ import hashlib
 import json
 import os
 import re
-import tempfile
+import secrets
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO
@@ -24,6 +25,11 @@ from filelock import FileLock
 
 from openrek.vision.runtime.cards import Card
 from openrek.vision.runtime.prepare import step_of
+
+
+TEMPORARY = ".tmp"
+STALE = 7 * 24 * 3600.0
+"""Age in seconds after which an unfinished file is nobody's any more."""
 
 
 class State(StrEnum):
@@ -79,9 +85,7 @@ class ModelCache:
         with _atomic(target) as file:
             write(file)
             file.flush()
-            file.seek(0)
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            size = os.fstat(file.fileno()).st_size
+            size, digest = _measure(Path(file.name))
             if digest != card.sha256:
                 raise WrongContentError(
                     f"the file has SHA-256 {digest[:12]}… and {size} bytes where the card says {card.sha256[:12]}… "
@@ -104,6 +108,20 @@ class ModelCache:
             file.write(content)
         return target
 
+    def drop(self, card: Card) -> None:
+        """Remove the files of a card from the cache; what lies beside the card stays."""
+        for path in {self.prepared(card), self.original(card)} - {card.packaged}:
+            path.unlink(missing_ok=True)
+
+    def tidy(self) -> None:
+        """Remove what crashes left behind long ago."""
+        oldest = time.time() - STALE
+        for pattern in (f"models/*/*/.*{TEMPORARY}", "downloads/*.part"):
+            for path in self.root.glob(pattern):
+                with suppress(OSError):
+                    if path.stat().st_mtime < oldest:
+                        path.unlink()
+
     def part(self, key: str, file: str) -> Path:
         """Where the unfinished download `key` of a file of that name lies."""
         folder = self.root / "downloads"
@@ -123,31 +141,30 @@ def _record(path: Path) -> Path:
     return path.with_name(path.name + ".json")
 
 
+def _measure(path: Path) -> tuple[int, str]:
+    with path.open("rb") as file:
+        return os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _state(path: Path, size: int, sha256: str) -> State:
     try:
-        with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size != size:
-                return State.CORRUPT
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return State.PRESENT if _measure(path) == (size, sha256) else State.CORRUPT
     except FileNotFoundError:
         return State.MISSING
     except OSError:
         return State.CORRUPT
-    return State.PRESENT if digest == sha256 else State.CORRUPT
 
 
 @contextmanager
 def _atomic(target: Path) -> Iterator[BinaryIO]:
     """A temporary file beside `target` that becomes `target` when the block ends without an error."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-", suffix=".tmp")
-    temporary = Path(name)
+    temporary = target.with_name(f".{target.name}-{secrets.token_hex(6)}{TEMPORARY}")
     try:
-        with os.fdopen(descriptor, "w+b") as file:
+        with temporary.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o644)
         temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -79,7 +79,7 @@ def parse_source(text: str) -> Source:
 
 
 class Tensor(Part):
-    """One input or output: its name in the file that is run, its shape (names stand for free dimensions), its meaning."""
+    """One input or output: its name in the file that is run, its shape (names are free sizes), its meaning."""
 
     name: str
     shape: tuple[int | str, ...]

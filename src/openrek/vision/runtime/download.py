@@ -2,6 +2,7 @@
 
 import ipaddress
 import logging
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +36,10 @@ def is_loopback(host: str | None) -> bool:
         return ipaddress.ip_address(host or "").is_loopback
     except ValueError:
         return False
+
+
+class NotThereError(DownloadError):
+    """The server answers, but not with this file."""
 
 
 class Client(requests.Session):
@@ -93,7 +98,7 @@ Report = Callable[[int, int | None], None]  # bytes so far, bytes in all where k
 
 
 def download(
-    client: Client, url: str, part: Path, *, limit: int, report: Report, attempts: int = 4, pause: float = 1.0
+    client: Client, url: str, part: Path, *, limit: int, report: Report, attempts: int = 4, pause: float = 0.5
 ) -> bool:
     """Fetch `url` into `part`, going on where an earlier try stopped. Returns True where it did go on.
 
@@ -119,7 +124,7 @@ def download(
                     failure = f"{shown(url)} answers {answer.status_code} {answer.reason}"
                     continue
                 if answer.status_code not in {200, 206}:
-                    raise DownloadError(f"{shown(url)} answers {answer.status_code} {answer.reason}")
+                    raise NotThereError(f"{shown(url)} answers {answer.status_code} {answer.reason}")
                 going_on = answer.status_code == 206
                 if going_on and not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
                     part.unlink(missing_ok=True)
@@ -171,4 +176,5 @@ def cause(error: BaseException) -> str:
             break
         reason = inner
     text = reason.strerror if isinstance(reason, OSError) and reason.strerror else str(reason)
-    return text.rpartition(": ")[2].strip(" .>'\")") or type(reason).__name__
+    text = re.sub(r"\[Errno -?\d+\] ", "", text).rpartition(": ")[2].strip(" .<>'\"")
+    return text or type(reason).__name__

@@ -36,7 +36,7 @@ class PackageIndex:
     """The places where distributions are looked for, in order; see `places`."""
 
     def __init__(self, client: Client, pip: PipConfig, index_url: str | None = None) -> None:
-        self._client = client
+        self.client = client
         if index_url is not None:
             self.indexes: tuple[str, ...] = (index_url,)
             self.links: tuple[str, ...] = ()
@@ -80,8 +80,8 @@ class PackageIndex:
             return _local_page(folder, project, index=index)
         try:
             if index:
-                return PyPISimple(place, session=self._client).get_project_page(project).packages
-            answer = self._client.get(place)
+                return PyPISimple(place, session=self.client).get_project_page(project).packages
+            answer = self.client.get(place)
             answer.raise_for_status()
             return ProjectPage.from_response(answer, project).packages
         except NoSuchProjectError:

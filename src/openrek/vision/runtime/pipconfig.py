@@ -1,8 +1,8 @@
 """pip's own configuration, as far as fetching a published file needs it.
 
-Files and environment variables in pip's order of precedence: system, user, environment's prefix, `PIP_CONFIG_FILE`, then
-`PIP_*` variables (https://pip.pypa.io/en/stable/topics/configuration/). Read by ourselves because pip has no interface
-for it and need not be installed.
+Files and environment variables in pip's order of precedence: system, user, the environment's prefix,
+`PIP_CONFIG_FILE`, then `PIP_*` variables (https://pip.pypa.io/en/stable/topics/configuration/). Read by ourselves
+because pip has no interface for it and need not be installed.
 """
 
 import configparser
