@@ -1,7 +1,6 @@
 """Joining concurrent runs of one model into one batch."""
 
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any

@@ -26,7 +26,6 @@ from filelock import FileLock
 from openrek.vision.runtime.cards import Card
 from openrek.vision.runtime.prepare import step_of
 
-
 TEMPORARY = ".tmp"
 STALE = 7 * 24 * 3600.0
 """Age in seconds after which an unfinished file is nobody's any more."""
