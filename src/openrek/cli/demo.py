@@ -107,6 +107,8 @@ def boto3_client(url: str, credentials: Path) -> "RekognitionClient":
 
 
 def _show(client: "RekognitionClient", photo: Path, output: Path) -> None:
+    from openrek.cli.drawing import annotated
+
     data = photo.read_bytes()
     started = time.perf_counter()
     labels = client.detect_labels(Image={"Bytes": data}, MaxLabels=10)
@@ -123,7 +125,7 @@ def _show(client: "RekognitionClient", photo: Path, output: Path) -> None:
     table.add_row("DetectText", "\n".join(lines[:8]) + (f"\n... {len(lines) - 8} more lines" if len(lines) > 8 else "")
                   if lines else "no text")
     picture = output / f"{photo.stem}-annotated.png"
-    _draw(photo, labels, faces, text, picture)
+    annotated(photo, labels, faces, text).save(picture)
     table.add_row("Picture", str(picture))
     console.print(table)
 
@@ -135,18 +137,3 @@ def _face_line(face: Mapping[str, Any]) -> str:
         f"yaw {pose['Yaw']:.0f}, pitch {pose['Pitch']:.0f}, roll {pose['Roll']:.0f}, "
         f"sharpness {face['Quality']['Sharpness']:.0f}"
     )
-
-
-def _draw(photo: Path, labels: Any, faces: Any, text: Any, target: Path) -> None:
-    from openrek.cli.drawing import face_marks, label_legend, label_marks, text_marks
-    from openrek.vision.draw import annotate
-    from openrek.vision.image import RELAXED_FORMATS, load_image
-
-    picture = load_image(photo, formats=RELAXED_FORMATS)
-    size = (picture.width, picture.height)
-    marks = [
-        *label_marks(labels["Labels"], size),
-        *text_marks(text["TextDetections"], size),
-        *face_marks(faces["FaceDetails"], size),
-    ]
-    annotate(picture, marks, legend=label_legend(labels["Labels"])).save(target)

@@ -1,0 +1,149 @@
+"""`openrek detect labels|faces|text`: the same answers as the server's, for files, without a server."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from openrek.cli.common import JsonOption, console, console_err, services_from, settings_from
+from openrek.cli.photos import drawing_targets, find_photos
+from openrek.cli.tables import faces_table, labels_table, properties_table, text_table
+from openrek.contract.call import Call, Caller
+from openrek.contract.errors import ServiceError
+from openrek.settings import Profile
+
+app = typer.Typer(no_args_is_help=True, help="Look at photos without a server: files, folders and globs.")
+
+PhotosArgument = Annotated[list[str], typer.Argument(metavar="PHOTO...", help="Files, folders or globs.")]
+DrawOption = Annotated[
+    Path | None,
+    typer.Option("--draw", help="Write annotated pictures: a file for one photo, a folder for many.", metavar="OUT"),
+]
+ConfidenceOption = Annotated[float | None, typer.Option(min=0, max=100, help="Least confidence, 0 to 100.")]
+ProfileOption = Annotated[
+    Profile, typer.Option(help="aws: Rekognition's formats and limits; relaxed: HEIC, WebP, TIFF ... and large files.")
+]
+
+LOCAL_FILE_LIMIT = 1 << 30
+
+
+@app.command()
+def labels(
+    photos: PhotosArgument,
+    min_confidence: ConfidenceOption = None,
+    max_labels: Annotated[int | None, typer.Option(min=1, help="Most labels a photo.")] = None,
+    colors: Annotated[bool, typer.Option("--colors", help="Also brightness, sharpness and dominant colours.")] = False,
+    as_json: JsonOption = False,
+    draw: DrawOption = None,
+    profile: ProfileOption = Profile.RELAXED,
+) -> None:
+    """What is in the photos: objects, scenes and concepts, with their parents and categories."""
+    request = _given(MinConfidence=min_confidence, MaxLabels=max_labels)
+    if colors:
+        request["Features"] = ["GENERAL_LABELS", "IMAGE_PROPERTIES"]
+    tables = (labels_table, properties_table) if colors else (labels_table,)
+    _detect("DetectLabels", photos, request, tables, as_json=as_json, draw=draw, profile=profile)
+
+
+@app.command()
+def faces(
+    photos: PhotosArgument,
+    as_json: JsonOption = False,
+    draw: DrawOption = None,
+    profile: ProfileOption = Profile.RELAXED,
+) -> None:
+    """The faces in the photos: where, how sure, which way they look, how sharp and bright."""
+    _detect("DetectFaces", photos, {}, (faces_table,), as_json=as_json, draw=draw, profile=profile)
+
+
+@app.command()
+def text(
+    photos: PhotosArgument,
+    min_confidence: ConfidenceOption = None,
+    as_json: JsonOption = False,
+    draw: DrawOption = None,
+    profile: ProfileOption = Profile.RELAXED,
+) -> None:
+    """The text in the photos, line by line."""
+    request: dict[str, Any] = {}
+    if min_confidence is not None:
+        request["Filters"] = {"WordFilter": {"MinConfidence": min_confidence}}
+    _detect("DetectText", photos, request, (text_table,), as_json=as_json, draw=draw, profile=profile)
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _detect(
+    name: str,
+    photos: Sequence[str],
+    request: Mapping[str, Any],
+    tables: Sequence[Callable[[Mapping[str, Any]], Table]],
+    *,
+    as_json: bool,
+    draw: Path | None,
+    profile: Profile,
+) -> None:
+    """Run one operation's own handler over the photos. A photo that cannot be read is named and the rest goes on; the
+    exit status is then 1."""
+    from openrek.cli.drawing import annotated
+    from openrek.service.operation import load_operations
+
+    found = find_photos(photos)
+    targets = drawing_targets(found, draw) if draw is not None else {}
+    settings = settings_from(
+        profile=profile, max_image_bytes=LOCAL_FILE_LIMIT if profile is Profile.RELAXED else None
+    )
+    services = services_from(settings)
+    handler = load_operations()[name].handler
+    failed = 0
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console_err,
+        transient=True,
+        disable=len(found) == 1 or not console_err.is_terminal,
+    )
+    try:
+        with bar:
+            for path in bar.track(found, description=name):
+                try:
+                    parameters = {**request, "Image": {"Bytes": path.read_bytes()}}
+                    call = Call(name, "local", Caller("local", settings.account_id, settings.region), parameters)
+                    answer = handler(parameters, call, services)
+                    if path in targets:
+                        annotated(path, answer).save(targets[path])
+                except (ServiceError, OSError) as error:
+                    failed += 1
+                    console_err.print(f"[red]{escape(str(path))}:[/] {escape(str(error))}", soft_wrap=True)
+                    continue
+                _print(path, answer, tables, as_json=as_json, drawn=targets.get(path))
+    finally:
+        services.close()
+    if failed:
+        console_err.print(f"{failed} of {len(found)} photos could not be read", style="red")
+        raise typer.Exit(1)
+
+
+def _print(
+    path: Path,
+    answer: Mapping[str, Any],
+    tables: Sequence[Callable[[Mapping[str, Any]], Table]],
+    *,
+    as_json: bool,
+    drawn: Path | None,
+) -> None:
+    if as_json:  # JSON Lines: one photo a line
+        typer.echo(json.dumps({"File": str(path), **answer}, ensure_ascii=False))
+        return
+    console.print(f"[bold]{escape(str(path))}[/]" + (f"  -> {escape(str(drawn))}" if drawn else ""), soft_wrap=True)
+    for table in tables:
+        console.print(table(answer))

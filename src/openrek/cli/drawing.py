@@ -1,0 +1,74 @@
+"""Answers of the API drawn on the picture they are about."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from openrek.vision.draw import Mark, annotate
+from openrek.vision.image import RELAXED_FORMATS, load_image
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Size = tuple[int, int]
+LONGEST = 2400  # pixels; a larger photo is drawn at this size, which any screen shows whole
+
+
+def annotated(photo: Path, *answers: Mapping[str, Any]) -> "Image":
+    """The photo with everything that the answers found in it. Raises ImageError when it cannot be read."""
+    picture = load_image(photo, formats=RELAXED_FORMATS, longest=LONGEST)
+    size = (picture.width, picture.height)
+    marks: list[Mark] = []
+    legend: list[str] = []
+    for answer in answers:
+        marks += label_marks(answer.get("Labels", ()), size)
+        marks += text_marks(answer.get("TextDetections", ()), size)
+        marks += face_marks(answer.get("FaceDetails", ()), size)
+        legend += [f"{label['Name']} {label['Confidence']:.0f}%" for label in answer.get("Labels", ())]
+    return annotate(picture, marks, legend=legend)
+
+
+def label_marks(labels: Sequence[Mapping[str, Any]], size: Size) -> list[Mark]:
+    """A box for every instance; of labels that share boxes, the most specific one is drawn."""
+    parents = {parent["Name"] for label in labels for parent in label["Parents"]}
+    return [
+        Mark(
+            box=_box(instance["BoundingBox"], size),
+            text=f"{label['Name']} {instance['Confidence']:.0f}%",
+            colour_key=label["Name"],
+        )
+        for label in labels
+        if label["Name"] not in parents
+        for instance in label["Instances"]
+    ]
+
+
+def face_marks(faces: Sequence[Mapping[str, Any]], size: Size) -> list[Mark]:
+    """A box and the landmarks of every face."""
+    return [
+        Mark(
+            box=_box(face["BoundingBox"], size),
+            points=[(point["X"] * size[0], point["Y"] * size[1]) for point in face["Landmarks"]],
+            text=f"face {face['Confidence']:.0f}%",
+            colour_key="face",
+        )
+        for face in faces
+    ]
+
+
+def text_marks(detections: Sequence[Mapping[str, Any]], size: Size) -> list[Mark]:
+    """The outline and the reading of every line."""
+    return [
+        Mark(
+            polygon=[(point["X"] * size[0], point["Y"] * size[1]) for point in line["Geometry"]["Polygon"]],
+            text=line["DetectedText"],
+            colour_key="text",
+        )
+        for line in detections
+        if line["Type"] == "LINE"
+    ]
+
+
+def _box(box: Mapping[str, float], size: Size) -> tuple[float, float, float, float]:
+    left, top = box["Left"] * size[0], box["Top"] * size[1]
+    return left, top, left + box["Width"] * size[0], top + box["Height"] * size[1]

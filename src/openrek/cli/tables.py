@@ -1,0 +1,93 @@
+"""Answers of the API as tables for people."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+Answer = Mapping[str, Any]
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=True, header_style="dim")
+    for column in columns:
+        right = column in ("%", "turn", "tilt", "roll", "sharp", "bright", "area %")
+        table.add_column(column, justify="right" if right else "left")
+    return table
+
+
+def _place(box: Mapping[str, float]) -> str:
+    return f"{box['Left']:.3f}, {box['Top']:.3f}  {box['Width']:.3f} x {box['Height']:.3f}"
+
+
+def labels_table(answer: Answer) -> Table:
+    """Name, confidence, parents, category and the number of boxes."""
+    if not answer["Labels"]:
+        return _nothing("no label is sure enough; try --min-confidence 30")
+    table = _table("label", "%", "is a", "category", "boxes")
+    for label in answer["Labels"]:
+        table.add_row(
+            escape(label["Name"]),
+            f"{label['Confidence']:.1f}",
+            escape(", ".join(parent["Name"] for parent in label["Parents"])),
+            escape(", ".join(category["Name"] for category in label["Categories"])),
+            str(len(label["Instances"]) or ""),
+        )
+    return table
+
+
+def properties_table(answer: Answer) -> Table:
+    """Quality and dominant colours of the whole picture, the foreground and the background."""
+    properties = answer["ImageProperties"]
+    table = _table("part", "bright", "sharp", "colours (area %)")
+    for name, part in (("picture", properties), ("foreground", properties.get("Foreground")),
+                       ("background", properties.get("Background"))):
+        if part is None:
+            continue
+        colours = "  ".join(
+            f"[on {colour['HexCode']}]  [/] {colour['CSSColor']} {colour['PixelPercent']:.0f}"
+            for colour in part["DominantColors"]
+        )
+        quality = part["Quality"]
+        table.add_row(name, f"{quality['Brightness']:.0f}", f"{quality['Sharpness']:.0f}", colours)
+    return table
+
+
+def faces_table(answer: Answer) -> Table:
+    """A row a face."""
+    if not answer["FaceDetails"]:
+        return _nothing("no face")
+    table = _table("face", "%", "left, top  width x height", "turn", "tilt", "roll", "sharp", "bright")
+    for number, face in enumerate(answer["FaceDetails"], 1):
+        pose, quality = face["Pose"], face["Quality"]
+        table.add_row(
+            str(number),
+            f"{face['Confidence']:.1f}",
+            _place(face["BoundingBox"]),
+            f"{pose['Yaw']:.0f}°",
+            f"{pose['Pitch']:.0f}°",
+            f"{pose['Roll']:.0f}°",
+            f"{quality['Sharpness']:.0f}",
+            f"{quality['Brightness']:.0f}",
+        )
+    return table
+
+
+def text_table(answer: Answer) -> Table:
+    """A row a line of text."""
+    lines = [item for item in answer["TextDetections"] if item["Type"] == "LINE"]
+    if not lines:
+        return _nothing("no text")
+    table = _table("line", "%", "left, top  width x height")
+    for line in lines:
+        table.add_row(
+            escape(line["DetectedText"]), f"{line['Confidence']:.1f}", _place(line["Geometry"]["BoundingBox"])
+        )
+    return table
+
+
+def _nothing(what: str) -> Table:
+    table = Table(box=None, show_header=False)
+    table.add_row(f"[dim]{what}[/]")
+    return table
