@@ -70,7 +70,7 @@ class FolderStore:
     def head(self, bucket: str, key: str, version: str | None = None) -> ObjectInfo:
         """What is known of an object. Raises ObjectNotFoundError, ObjectStoreError."""
         with self._open(bucket, key, version) as file:
-            return _info(os.fstat(file), versioned=self._versioned(bucket))
+            return _info(os.fstat(file), versioned=self.is_versioned(bucket))
 
     def read(self, bucket: str, key: str, version: str | None = None, *, limit: int) -> bytes:
         """The content, of `limit` bytes at most. Raises ObjectNotFoundError, ObjectTooLargeError, ObjectStoreError."""
@@ -93,9 +93,13 @@ class FolderStore:
         except OSError as error:
             raise _failure(error, str(self.root)) from error
 
+    def is_versioned(self, bucket: str) -> bool:
+        """Whether a bucket keeps earlier contents of its keys."""
+        return bool(_BUCKET.fullmatch(bucket)) and (self.root / VERSIONS / bucket).is_dir()
+
     def list_objects(self, bucket: str, prefix: str = "") -> list[ListedObject]:
         """The objects of a bucket whose keys begin with `prefix`, by key (UTF-8 bytes). Raises ObjectNotFoundError."""
-        versioned = self._versioned(bucket)
+        versioned = self.is_versioned(bucket)
         found: dict[str, ListedObject] = {}
         try:
             with self._folder(bucket) as folder:
@@ -113,7 +117,7 @@ class FolderStore:
         with suppress(ObjectNotFoundError):
             current = self.head(bucket, key)
             found[current.version or "null"] = current
-        if self._versioned(bucket):
+        if self.is_versioned(bucket):
             with suppress(FileNotFoundError), enter(self.root, (VERSIONS, bucket, *place.folders, place.beside)) as top:
                 for name in os.listdir(top):
                     if _VERSION.fullmatch(name):
@@ -149,7 +153,7 @@ class FolderStore:
         place = _place(key, ObjectStoreError)
         with self._folder(bucket):
             pass  # no need to read the content if there is no bucket
-        versioned = self._versioned(bucket)
+        versioned = self.is_versioned(bucket)
         with self._incoming(content) as temporary, self._locked(), self._folder(bucket) as top:
             try:
                 with descend(top, place.folders, create=True) as folder:
@@ -170,7 +174,7 @@ class FolderStore:
         Raises ObjectNotFoundError, ObjectStoreError.
         """
         place = _place(key)
-        versioned = self._versioned(bucket)
+        versioned = self.is_versioned(bucket)
         with self._locked(), self._folder(bucket) as top:
             try:
                 found = False
@@ -222,9 +226,6 @@ class FolderStore:
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
-    def _versioned(self, bucket: str) -> bool:
-        return bool(_BUCKET.fullmatch(bucket)) and (self.root / VERSIONS / bucket).is_dir()
-
     @contextmanager
     def _folder(self, bucket: str) -> Iterator[int]:
         """The open folder of a bucket."""
@@ -261,7 +262,7 @@ class FolderStore:
             os.close(descriptor)
 
     def _find(self, bucket: str, place: KeyPath, version: str | None) -> int | None:
-        versioned = version is not None and self._versioned(bucket)
+        versioned = version is not None and self.is_versioned(bucket)
         try:
             with enter(self.root, (bucket, *place.folders)) as folder:
                 descriptor = open_file(folder, place.name)
