@@ -37,3 +37,10 @@ def photos() -> dict[str, Path]:
         "flower": scikit / "flower.jpg",
         "hopper": Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg",
     }
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the numbers that tests recorded with `record_property`."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            terminalreporter.write_line(f"{name}: {value}")

@@ -71,35 +71,21 @@ class _Exchange:
 
 
 class WireApp:
-    """The ASGI application that answers `POST /` for all operations of the service model.
-
-    `operations` are the built ones by name; the others answer NotImplementedException once a request is authentic and
-    valid. `secret_of` maps an access key id to its secret, or None. `services` is handed to the handlers as it is.
-    `on_answer` is called on the event loop with every answer; `clock` returns epoch seconds.
-    """
+    """The ASGI application, made by `wire_app`, for scopes of type `http`."""
 
     def __init__(
         self,
-        operations: Mapping[str, HandlerEntry],
-        secret_of: Callable[[str], str | None],
-        settings: Settings,
-        services: Any,
+        verifier: SigV4Verifier,
+        dispatcher: Dispatcher,
+        bodies: Bodies,
         *,
-        on_answer: Callable[[CallRecord], None] | None = None,
-        clock: Callable[[], float] = time.time,
-        most_waiting: int = MOST_WAITING,
+        workers: int,
+        most_waiting: int,
+        on_answer: Callable[[CallRecord], None] | None,
     ) -> None:
-        self._verifier = SigV4Verifier(
-            secret_of, region=settings.region, service=SERVICE, max_skew=settings.max_skew, clock=clock
-        )
-        self._dispatcher = Dispatcher(
-            operations,
-            services,
-            account_id=settings.account_id,
-            limits={"ImageBlob": settings.inline_image_limit},
-        )
-        self._bodies = Bodies(settings.max_body, settings.body_timeout, MOST_BODIES * settings.max_body)
-        workers = settings.workers or default_workers()
+        self._verifier = verifier
+        self._dispatcher = dispatcher
+        self._bodies = bodies
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="openrek-call")
         self._most_pending = workers + most_waiting
         self._pending = 0
@@ -110,15 +96,6 @@ class WireApp:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            await self._exchange(scope, receive, send)
-        elif scope["type"] == "lifespan":
-            await self._lifespan(receive, send)
-        else:  # a websocket: refused before the handshake
-            await receive()
-            await send({"type": "websocket.close", "code": 1003})
-
-    async def _exchange(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = _Exchange()
         try:
             answer = Answer(200, await self._answer(exchange, scope, receive))
@@ -210,15 +187,34 @@ class WireApp:
         except Exception:
             log.exception("%s: the record of a call was not taken", exchange.request_id)
 
-    async def _lifespan(self, receive: Receive, send: Send) -> None:
-        while True:
-            message = await receive()
-            if message["type"] == "lifespan.startup":
-                await send({"type": "lifespan.startup.complete"})
-            else:
-                await asyncio.get_running_loop().run_in_executor(None, self.close)
-                await send({"type": "lifespan.shutdown.complete"})
-                return
+
+def wire_app(
+    operations: Mapping[str, HandlerEntry],
+    secret_of: Callable[[str], str | None],
+    settings: Settings,
+    services: Any,
+    *,
+    on_answer: Callable[[CallRecord], None] | None = None,
+    clock: Callable[[], float] = time.time,
+    most_waiting: int = MOST_WAITING,
+) -> WireApp:
+    """The ASGI application that answers `POST /` for all operations of the service model.
+
+    `operations` are the built ones by name; the others answer NotImplementedException once a request is authentic and
+    valid. `secret_of` maps an access key id to its secret, or None; it is called on the event loop. `services` is
+    handed to the handlers as it is. `on_answer` is called on the event loop after every answer; `clock` returns epoch
+    seconds.
+    """
+    return WireApp(
+        SigV4Verifier(secret_of, region=settings.region, service=SERVICE, max_skew=settings.max_skew, clock=clock),
+        Dispatcher(
+            operations, services, account_id=settings.account_id, limits={"ImageBlob": settings.inline_image_limit}
+        ),
+        Bodies(settings.max_body, settings.body_timeout, MOST_BODIES * settings.max_body),
+        workers=settings.workers or default_workers(),
+        most_waiting=most_waiting,
+        on_answer=on_answer,
+    )
 
 
 def default_workers() -> int:
