@@ -1,4 +1,4 @@
-"""WebP, AVIF, HEIF, GIF, TIFF and BMP through Pillow and pillow-heif.
+"""WebP, AVIF, HEIF, GIF, TIFF and BMP through Pillow and pi-heif.
 
 The plug-in classes are used directly: `Image.open` would try every registered format, and its size limit and HEIF's
 registration are global to the process.
@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
+from pi_heif import HeifImageFile
 from PIL import Image
 from PIL.AvifImagePlugin import AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
@@ -19,7 +20,6 @@ from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
-from pillow_heif import HeifImageFile
 
 from openrek.vision.image.errors import ImageDimensionsError, ImageError, UnreadableImageError
 from openrek.vision.image.orientation import exif_orientation, swaps_sides, upright
