@@ -147,9 +147,10 @@ def _double(value: Any) -> float:
 def _number(value: Any, limit: float) -> float:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise _misfit("a number", value)
-    if not -limit <= value <= limit:
+    number = float(value)
+    if not -limit <= number <= limit:
         raise _misfit("a finite number within its type", value)
-    return float(value)
+    return number
 
 
 def _boolean(value: Any) -> bool:
