@@ -24,11 +24,13 @@ _DEFLATE_RATIO = 1040
 
 @dataclass(frozen=True, slots=True)
 class PngHeader:
-    """`chunks` are (start, end) of the chunks to decode, each from its length field to past its checksum."""
+    """`chunks` are (start, end) of the chunks to decode, each from its length field to past its checksum; `grey_key` is
+    the transparent value of a grey picture, in the depth that the decoder gives."""
 
     width: int
     height: int
     alpha: bool
+    grey_key: int | None
     chunks: tuple[tuple[int, int], ...]
 
 
@@ -74,7 +76,16 @@ def _header(data: bytes, chunks: list[tuple[int, int]], kinds: set[bytes], compr
             f"the PNG's header promises {width} x {height} pixels, but its {compressed} bytes of picture data "
             "cannot hold so many"
         )
-    return PngHeader(width, height, colour in _ALPHA_TYPES or b"tRNS" in kinds, tuple(chunks))
+    grey_key = _grey_key(data, chunks, depth) if colour == 0 else None
+    return PngHeader(width, height, colour in _ALPHA_TYPES or b"tRNS" in kinds, grey_key, tuple(chunks))
+
+
+def _grey_key(data: bytes, chunks: list[tuple[int, int]], depth: int) -> int | None:
+    for start, end in chunks:
+        if data[start + 4 : start + 8] == b"tRNS" and end - start == 14:
+            (value,) = struct.unpack_from(">H", data, start + 8)
+            return int(value) * 255 // ((1 << depth) - 1) if depth < 8 else int(value)
+    return None
 
 
 def _check(data: bytes, start: int, end: int) -> None:
@@ -101,6 +112,8 @@ def decode(data: bytes, header: PngHeader) -> NDArray[np.uint8]:
             f"the PNG is damaged: its data does not decode to the {header.width} x {header.height} pixels "
             "its header promises"
         )
+    if header.grey_key is not None and decoded.ndim == 2:  # the decoder leaves this one kind of transparency alone
+        decoded[decoded == header.grey_key] = 0xFFFF if decoded.dtype == np.uint16 else 0xFF
     pixels = np.asarray(np.right_shift(decoded, 8) if decoded.dtype == np.uint16 else decoded, np.uint8)
     if pixels.ndim == 2:
         return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB), np.uint8)
