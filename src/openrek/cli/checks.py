@@ -1,4 +1,4 @@
-"""What `openrek doctor` looks at. A check changes nothing; it says of each thing whether it is well and how to mend it."""
+"""What `openrek doctor` looks at: of each thing, whether it is well, and how to mend it. A check changes nothing."""
 
 import importlib.metadata
 import os

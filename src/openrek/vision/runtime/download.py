@@ -15,7 +15,8 @@ from openrek.vision.runtime.pipconfig import PipConfig
 
 log = logging.getLogger(__name__)
 
-CHUNK = 256 * 1024
+CHUNK = 16 * 1024
+"""Bytes read at a time; a connection that breaks loses at most so many."""
 RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
