@@ -151,7 +151,11 @@ def polygon_bounds(polygon: ArrayLike) -> Floats:
 
 
 def signed_area(polygon: ArrayLike) -> float:
-    """Shoelace area of a simple polygon (P, 2): positive for clockwise points (y down), negative otherwise."""
+    """Shoelace area of a simple polygon (P, 2): positive for clockwise points (y down), negative otherwise.
+
+    >>> signed_area([[0, 0], [0, 3], [4, 3]])
+    -6.0
+    """
     p = np.asarray(polygon, np.float64).reshape(-1, 2)
     if len(p) < 3:
         return 0.0
