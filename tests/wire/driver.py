@@ -22,8 +22,6 @@ SECRET = "a/secret+of+the+tests/0123456789abcdefgh"
 REGION = "us-east-1"
 URL = "http://127.0.0.1:9900/"
 
-Headers = list[tuple[bytes, bytes]]
-
 
 @dataclass(frozen=True)
 class Answer:
@@ -55,26 +53,35 @@ class Entry:
     light: bool = True
 
 
+class Cut:
+    """In place of a body part: the client leaves although it announced more."""
+
+
+Part = bytes | float | None | type[Cut]
+
+
 @dataclass
 class Client:
     """What came in and what goes out on one connection of the fake server."""
 
-    chunks: list[bytes | float | None]
-    """Body parts; a number waits so many seconds, None is a disconnect."""
+    chunks: list[Part]
+    """Body parts; a number waits so many seconds, None leaves after the whole body, Cut within it."""
     sent: list[dict[str, Any]] = field(default_factory=list)
     received: int = 0
 
     async def receive(self) -> dict[str, Any]:
-        while self.chunks and isinstance(self.chunks[0], float):
-            await asyncio.sleep(self.chunks.pop(0))  # type: ignore[arg-type]
-        if not self.chunks:
-            await asyncio.Event().wait()
-        chunk = self.chunks.pop(0)
-        if chunk is None:
-            return {"type": "http.disconnect"}
-        assert isinstance(chunk, bytes)
-        self.received += len(chunk)
-        return {"type": "http.request", "body": chunk, "more_body": bool(self.chunks) and self.chunks[0] is not None}
+        while self.chunks:
+            part = self.chunks.pop(0)
+            if part is None or part is Cut:
+                return {"type": "http.disconnect"}
+            if isinstance(part, bytes):
+                self.received += len(part)
+                more = any(isinstance(later, bytes) or later is Cut for later in self.chunks)
+                return {"type": "http.request", "body": part, "more_body": more}
+            assert isinstance(part, float)
+            await asyncio.sleep(part)
+        await asyncio.Event().wait()
+        raise AssertionError("nothing comes any more")
 
     async def send(self, message: dict[str, Any]) -> None:
         self.sent.append(message)
@@ -99,7 +106,7 @@ def scope(headers: Iterable[tuple[str, str]], method: str = "POST", url: str = U
         "path": parts.path,
         "raw_path": parts.path.encode(),
         "query_string": parts.query.encode(),
-        "headers": [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers],
+        "headers": [(name.lower().encode(), value.encode()) for name, value in headers],
     }
 
 
@@ -115,11 +122,12 @@ def signed_headers(
     extra: Iterable[tuple[str, str]] = (),
     method: str = "POST",
     url: str = URL,
+    content_type: str = "application/x-amz-json-1.1",
 ) -> list[tuple[str, str]]:
     """The headers of a request as an SDK sends them, signed by botocore as of `at` (default: now)."""
     headers = HTTPHeaders()
     headers["Host"] = urlsplit(url).netloc
-    headers["Content-Type"] = "application/x-amz-json-1.1"
+    headers["Content-Type"] = content_type
     if target is not None:
         headers["X-Amz-Target"] = target
     for name, value in extra:
@@ -152,14 +160,14 @@ def make_app(
     return wire_app(operations or {}, secret_of, settings or Settings(), None, **options)
 
 
-async def exchange(app: WireApp, request: dict[str, Any], chunks: Iterable[bytes | float | None]) -> Client:
+async def exchange(app: WireApp, request: dict[str, Any], chunks: Iterable[Part]) -> Client:
     client = Client(list(chunks))
     async with asyncio.timeout(20):
         await app(request, client.receive, client.send)  # type: ignore[arg-type]
     return client
 
 
-def send(app: WireApp, request: dict[str, Any], *chunks: bytes | float | None) -> Answer:
+def send(app: WireApp, request: dict[str, Any], *chunks: Part) -> Answer:
     """One request on an event loop of its own."""
     return asyncio.run(exchange(app, request, chunks or (b"",))).answer()
 
