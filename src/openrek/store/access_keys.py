@@ -21,6 +21,7 @@ from openrek.store.errors import StoreError
 from openrek.store.schema import access_keys, now_ms
 
 FIRST_LABEL: Final = "made by the first start"
+LABEL_LENGTH: Final = 255
 PROFILE: Final = "openrek"
 CREDENTIALS: Final = "credentials"
 
@@ -67,7 +68,12 @@ class AccessKeys:
         self._known: dict[str, tuple[str | None, float]] = {}
 
     def create(self, label: str = "") -> KeyPair:
-        """Make a key pair: a random id (20 characters, OREK…) and secret (40 characters, 240 random bits)."""
+        """Make a key pair: a random id (20 characters, OREK…) and secret (40 characters, 240 random bits).
+
+        Raises StoreError for a label above 255 characters too.
+        """
+        if len(label) > LABEL_LENGTH:
+            raise StoreError(f"the label of an access key has at most {LABEL_LENGTH} characters, not {len(label)}")
         with self._database.begin() as connection:
             return _create(connection, label)
 
@@ -177,7 +183,10 @@ def _write_credentials(path: Path, access_key_id: str, secret: str, region: str 
                 file.write(content.getvalue())
                 file.flush()
                 os.fsync(file.fileno())
-            os.link(temporary, path)  # unlike a rename, never over another file
+            try:
+                os.link(temporary, path)  # unlike a rename, never over another file
+            except FileExistsError:
+                return False
         finally:
             temporary.unlink()
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -185,8 +194,6 @@ def _write_credentials(path: Path, access_key_id: str, secret: str, region: str 
             os.fsync(folder)
         finally:
             os.close(folder)
-    except FileExistsError:
-        return False
     except OSError as error:
         raise StoreError(f"cannot write the key pair to {path}: {error.strerror or error}") from error
     return True

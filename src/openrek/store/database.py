@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, Select, Table, create_engine, event, inspect, text
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, TimeoutError
@@ -53,7 +54,7 @@ class Database:
         database = cls(engine)
         try:
             with _sentences(address):
-                if engine.dialect.name == "sqlite":
+                if database.embedded:
                     _use_write_ahead_log(engine)
                 database._migrate()
         except BaseException:
@@ -111,13 +112,9 @@ class Database:
 
         On PostgreSQL this waits for another transaction that is inserting the same key.
         """
-        if self.engine.dialect.name == "sqlite":
-            from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-
-            return connection.execute(sqlite_insert(table).values(row).on_conflict_do_nothing()).rowcount == 1
-        from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-
-        return connection.execute(postgresql_insert(table).values(row).on_conflict_do_nothing()).rowcount == 1
+        dialect = sqlite if self.embedded else postgresql
+        statement = dialect.insert(table).values(row).on_conflict_do_nothing().returning(*table.primary_key.columns)
+        return connection.execute(statement).first() is not None  # not rowcount: PostgreSQL's is unknown for an INSERT
 
     def close(self) -> None:
         """Close every connection."""
@@ -134,7 +131,7 @@ class Database:
             if self._check(connection) == HEAD:
                 return
         with self._writer.begin() as connection:  # SQLite: the one writer
-            if self.engine.dialect.name == "postgresql":
+            if not self.embedded:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
             if self._check(connection) != HEAD:  # another process may have been faster
                 _upgrade(connection)
