@@ -1,0 +1,133 @@
+"""Faces in pictures: DetectFaces, and the parts of an answer that every operation on faces shares."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from openrek.contract.call import Call
+from openrek.contract.errors import NotImplementedException
+from openrek.service.images import decode_request_image, open_request_image
+from openrek.service.operation import Response, operation
+from openrek.service.services import Services
+from openrek.vision.faces import LANDMARKS, PICTURE_SIDE, Faces, detect_faces
+from openrek.vision.image import Picture
+from openrek.vision.runtime import Runtime
+
+if TYPE_CHECKING:
+    from types_boto3_rekognition.literals import LandmarkTypeType
+    from types_boto3_rekognition.type_defs import (
+        BoundingBoxTypeDef,
+        ComparedFaceTypeDef,
+        DetectFacesRequestTypeDef,
+        FaceDetailTypeDef,
+        ImageQualityTypeDef,
+        LandmarkTypeDef,
+        PoseTypeDef,
+    )
+
+MEMBERS: Final[Mapping[str, str]] = {
+    "AGE_RANGE": "AgeRange",
+    "SMILE": "Smile",
+    "EYEGLASSES": "Eyeglasses",
+    "SUNGLASSES": "Sunglasses",
+    "GENDER": "Gender",
+    "BEARD": "Beard",
+    "MUSTACHE": "Mustache",
+    "EYES_OPEN": "EyesOpen",
+    "MOUTH_OPEN": "MouthOpen",
+    "EMOTIONS": "Emotions",
+    "FACE_OCCLUDED": "FaceOccluded",
+    "EYE_DIRECTION": "EyeDirection",
+}
+"""Attributes that are computed only when asked for, and the member of FaceDetail that each one adds."""
+
+Analyser = Callable[[Picture, Faces, Runtime], Sequence[Any]]
+"""Reads one member of all faces of a picture: the member's values, in the faces' order."""
+
+ANALYSERS: Final[dict[str, Analyser]] = {}
+"""What this version can read, by attribute. One that is not here answers NotImplementedException, never a guess."""
+
+ALL: Final = "ALL"
+
+
+@operation("DetectFaces")
+def detect(request: "DetectFacesRequestTypeDef", call: Call, services: Services) -> Response:
+    """Up to 100 faces, the largest first; the attributes asked for and no others."""
+    attributes = selected_attributes(request.get("Attributes", ()))
+    encoded = open_request_image(request["Image"], services)
+    picture = decode_request_image(encoded, longest=PICTURE_SIDE)
+    faces = detect_faces(picture, services.runtime)
+    details = [face_detail(faces, index, picture) for index in range(len(faces))]
+    if len(faces):
+        for attribute in attributes:
+            values = ANALYSERS[attribute](picture, faces, services.runtime)
+            for detail, value in zip(details, values, strict=True):
+                detail[MEMBERS[attribute]] = value  # type: ignore[literal-required]
+    return {"FaceDetails": details}
+
+
+def selected_attributes(names: Sequence[str]) -> tuple[str, ...]:
+    """The attributes to compute beside the default members, each once, in the order of MEMBERS; ALL anywhere wins.
+
+    Raises NotImplementedException that names those which this version does not read.
+    """
+    wanted = tuple(name for name in MEMBERS if ALL in names or name in names)
+    missing = [name for name in wanted if name not in ANALYSERS]
+    if missing:
+        raise NotImplementedException(
+            f"This version of openrek does not read the face attribute{'s' if len(missing) > 1 else ''} "
+            f"{', '.join(missing)}; ask for {', '.join(['DEFAULT', *ANALYSERS])}."
+        )
+    return wanted
+
+
+# --- parts of an answer -----------------------------------------------------------------------------------------------
+
+
+def face_detail(faces: Faces, index: int, picture: Picture) -> "FaceDetailTypeDef":
+    """The default members of FaceDetail for one face."""
+    return {
+        "BoundingBox": bounding_box(faces, index, picture),
+        "Confidence": float(faces.confidences[index]) * 100,
+        "Landmarks": landmarks(faces, index, picture),
+        "Pose": pose(faces, index),
+        "Quality": quality(faces, index),
+    }
+
+
+def compared_face(faces: Faces, index: int, picture: Picture) -> "ComparedFaceTypeDef":
+    """One face as CompareFaces reports it: box, confidence, five landmarks, pose and quality."""
+    return {
+        "BoundingBox": bounding_box(faces, index, picture),
+        "Confidence": float(faces.confidences[index]) * 100,
+        "Landmarks": landmarks(faces, index, picture),
+        "Pose": pose(faces, index),
+        "Quality": quality(faces, index),
+    }
+
+
+def bounding_box(faces: Faces, index: int, picture: Picture) -> "BoundingBoxTypeDef":
+    """A face's box in ratios of the picture's sides; a face cut by the border reaches below 0 or beyond 1."""
+    left, top, right, bottom = (float(value) for value in faces.boxes[index])
+    return {
+        "Width": (right - left) / picture.width,
+        "Height": (bottom - top) / picture.height,
+        "Left": left / picture.width,
+        "Top": top / picture.height,
+    }
+
+
+def landmarks(faces: Faces, index: int, picture: Picture) -> "list[LandmarkTypeDef]":
+    """A face's five landmarks, in ratios of the picture's sides."""
+    return [
+        {"Type": cast("LandmarkTypeType", name), "X": float(x) / picture.width, "Y": float(y) / picture.height}
+        for name, (x, y) in zip(LANDMARKS, faces.landmarks[index], strict=True)
+    ]
+
+
+def pose(faces: Faces, index: int) -> "PoseTypeDef":
+    roll, yaw, pitch = (float(value) for value in faces.pose[index])
+    return {"Roll": roll, "Yaw": yaw, "Pitch": pitch}
+
+
+def quality(faces: Faces, index: int) -> "ImageQualityTypeDef":
+    return {"Brightness": float(faces.brightness[index]), "Sharpness": float(faces.sharpness[index])}
