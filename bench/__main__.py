@@ -45,7 +45,9 @@ def main() -> None:
         concurrency(photo, options.seconds),
         memory(photo),
     ]
-    text = "\n\n".join(["# Benchmarks", "Written by `make bench`; one run, medians. Compare ratios, not absolutes.", *sections])
+    text = "\n\n".join(
+        ["# Benchmarks", "Written by `make bench`; one run, medians. Compare ratios, not absolutes.", *sections]
+    )
     print(text)
     if options.write:
         options.write.write_text(text + "\n")
@@ -145,8 +147,9 @@ def request_rate(seconds: float) -> str:
                     ours.append(listed.rate)
             ratio = median(a / b for a, b in zip(ours, theirs, strict=True))
             rows.append([str(connections), f"{median(ours):.0f}/s", f"{median(theirs):.0f}/s", f"**{ratio:.0%}**"])
-    return "## Request rate: ListCollections (signature check and validation on) against a bare Starlette echo\n\n" + table(
-        ["connections", "ListCollections", "echo", "ratio"], rows
+    return (
+        "## Request rate: ListCollections (signature check and validation on) against a bare Starlette echo\n\n"
+        + table(["connections", "ListCollections", "echo", "ratio"], rows)
     )
 
 
@@ -219,8 +222,18 @@ def concurrency(photo: bytes, seconds: float) -> str:
             load.run(address, request, connections=2, seconds=1, at_least=4)
             for clients in (1, 2, 4, 8):
                 result = load.run(address, request, connections=clients, seconds=seconds, at_least=3 * clients)
-                rows.append([name, str(clients), f"{result.rate:.1f}/s", f"{result.p50 * 1000:.0f} ms", f"{result.p95 * 1000:.0f} ms"])
-    return "## Concurrent clients, the same 1080p photo\n\n" + table(["operation", "clients", "throughput", "p50", "p95"], rows)
+                rows.append(
+                    [
+                        name,
+                        str(clients),
+                        f"{result.rate:.1f}/s",
+                        f"{result.p50 * 1000:.0f} ms",
+                        f"{result.p95 * 1000:.0f} ms",
+                    ]
+                )
+    return "## Concurrent clients, the same 1080p photo\n\n" + table(
+        ["operation", "clients", "throughput", "p50", "p95"], rows
+    )
 
 
 def memory(photo: bytes) -> str:

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """A server ready to run: its ASGI application, its services, and the key pair of the first start if there is one."""
+    """A server ready to run: its ASGI application, its services, and the first start's key pair where there is one."""
 
     asgi: ASGIApp
     services: Services

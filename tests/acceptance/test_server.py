@@ -98,12 +98,13 @@ def test_unknown_key(server: Server) -> None:
 def signed(server: Server, body: bytes, *, age: timedelta = timedelta(), target: str = "ListCollections") -> Any:
     """Status and answer of a raw request that botocore signed `age` ago."""
     request = AWSRequest(
-        "POST", server.url + "/", data=body, headers={
-            "X-Amz-Target": f"RekognitionService.{target}", "Content-Type": "application/x-amz-json-1.1"
-        },
+        "POST",
+        server.url + "/",
+        data=body,
+        headers={"X-Amz-Target": f"RekognitionService.{target}", "Content-Type": "application/x-amz-json-1.1"},
     )
     moment = datetime.now(UTC) - age
-    with mock.patch("botocore.auth.get_current_datetime", lambda remove_tzinfo=True: moment.replace(tzinfo=None)):
+    with mock.patch("botocore.auth.get_current_datetime", return_value=moment.replace(tzinfo=None)):
         SigV4Auth(Credentials(*key_pair(server)), "rekognition", "us-east-1").add_auth(request)
     prepared = request.prepare()
     raw = Request(server.url + "/", data=body, headers=dict(prepared.headers), method="POST")
@@ -118,7 +119,8 @@ def test_a_signature_of_six_minutes_ago_is_too_old(server: Server) -> None:
     status, answer = signed(server, b"{}", age=timedelta(minutes=6))
     assert (status, answer["__type"]) == (400, "InvalidSignatureException")
     assert re.fullmatch(
-        r"Signature expired: \d{8}T\d{6}Z is now earlier than \d{8}T\d{6}Z \(\d{8}T\d{6}Z - 5 min\.\)", answer["message"]
+        r"Signature expired: \d{8}T\d{6}Z is now earlier than \d{8}T\d{6}Z \(\d{8}T\d{6}Z - 5 min\.\)",
+        answer["message"],
     )
 
 
@@ -164,9 +166,7 @@ def test_inline_picture_of_one_byte_too_many(rekognition: "RekognitionClient") -
 
 def test_two_violations_in_one_message(rekognition: "RekognitionClient") -> None:
     with pytest.raises(ClientError) as caught:
-        rekognition.detect_labels(
-            Image={"S3Object": {"Bucket": "a&b", "Name": "x"}}, MinConfidence=101
-        )
+        rekognition.detect_labels(Image={"S3Object": {"Bucket": "a&b", "Name": "x"}}, MinConfidence=101)
     message = caught.value.response["Error"]["Message"]
     assert message.startswith("2 validation errors detected: ")
     assert message.count("; ") == 1
@@ -174,7 +174,9 @@ def test_two_violations_in_one_message(rekognition: "RekognitionClient") -> None
     assert "'image.s3Object.bucket'" in message
 
 
-def test_pictures_from_the_embedded_buckets(server: Server, rekognition: "RekognitionClient", photos: dict[str, Path]) -> None:
+def test_pictures_from_the_embedded_buckets(
+    server: Server, rekognition: "RekognitionClient", photos: dict[str, Path]
+) -> None:
     home = {"OPENREK_HOME": str(server.home)}
     assert openrek("buckets", "create", "album", **home).returncode == 0
     assert openrek("buckets", "put", "album", str(photos["astronaut"]), **home).returncode == 0
@@ -185,7 +187,9 @@ def test_pictures_from_the_embedded_buckets(server: Server, rekognition: "Rekogn
             rekognition.detect_faces(Image={"S3Object": {"Bucket": "album", "Name": key}})
 
 
-def test_the_picture_limits_of_a_bucket(server: Server, rekognition: "RekognitionClient", photos: dict[str, Path], tmp_path: Path) -> None:
+def test_the_picture_limits_of_a_bucket(
+    server: Server, rekognition: "RekognitionClient", photos: dict[str, Path], tmp_path: Path
+) -> None:
     """15 MB pass, one byte more does not; padding after a JPEG's end is no part of the picture."""
     limit = 15 * 1024 * 1024
     data = photos["hopper"].read_bytes()
@@ -193,7 +197,8 @@ def test_the_picture_limits_of_a_bucket(server: Server, rekognition: "Rekognitio
         (tmp_path / name).write_bytes(data + bytes(size - len(data)))
     home = {"OPENREK_HOME": str(server.home)}
     openrek("buckets", "create", "sizes", **home)
-    assert openrek("buckets", "put", "sizes", str(tmp_path / "fits.jpg"), str(tmp_path / "large.jpg"), **home).returncode == 0
+    files = (str(tmp_path / "fits.jpg"), str(tmp_path / "large.jpg"))
+    assert openrek("buckets", "put", "sizes", *files, **home).returncode == 0
     assert rekognition.detect_labels(Image={"S3Object": {"Bucket": "sizes", "Name": "fits.jpg"}})["Labels"]
     with pytest.raises(rekognition.exceptions.ImageTooLargeException):
         rekognition.detect_labels(Image={"S3Object": {"Bucket": "sizes", "Name": "large.jpg"}})
@@ -204,9 +209,8 @@ def test_the_aws_command_line(server: Server, photos: dict[str, Path]) -> None:
     environment = {**os.environ, **server.environment()}
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, str(aws), "rekognition", *words], capture_output=True, text=True, env=environment, timeout=120
-        )
+        command = [sys.executable, str(aws), "rekognition", *words]
+        return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
 
     photo = f"fileb://{photos['astronaut']}"
     listed = run("list-collections")
@@ -230,11 +234,9 @@ def test_keys_made_and_revoked_while_the_server_runs(server: Server) -> None:
     assert client(server, key, secret).list_collections()["CollectionIds"] == []
     assert secret not in openrek("keys", "list", **home).stdout
     assert openrek("keys", "revoke", key, **home).returncode == 0
-    deadline = time.monotonic() + 5
+    time.sleep(2)  # what a revocation by another process may take
     with pytest.raises(ClientError) as caught:
-        while time.monotonic() < deadline:
-            client(server, key, secret).list_collections()
-            time.sleep(0.1)
+        client(server, key, secret).list_collections()
     assert code(caught) == ("UnrecognizedClientException", 400)
 
 

@@ -116,14 +116,18 @@ def _show(client: "RekognitionClient", photo: Path, output: Path) -> None:
     text = client.detect_text(Image={"Bytes": data})
     elapsed = time.perf_counter() - started
 
-    table = Table(title=f"{photo.name}  (three calls, {elapsed * 1000:.0f} ms)", title_justify="left", show_header=False)
+    table = Table(
+        title=f"{photo.name}  (three calls, {elapsed * 1000:.0f} ms)", title_justify="left", show_header=False
+    )
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
     table.add_row("DetectLabels", ", ".join(f"{item['Name']} {item['Confidence']:.0f}%" for item in labels["Labels"]))
     table.add_row("DetectFaces", "\n".join(_face_line(face) for face in faces["FaceDetails"]) or "no face")
     lines = [item["DetectedText"] for item in text["TextDetections"] if item["Type"] == "LINE"]
-    table.add_row("DetectText", "\n".join(lines[:8]) + (f"\n... {len(lines) - 8} more lines" if len(lines) > 8 else "")
-                  if lines else "no text")
+    table.add_row(
+        "DetectText",
+        "\n".join(lines[:8]) + (f"\n... {len(lines) - 8} more lines" if len(lines) > 8 else "") if lines else "no text",
+    )
     picture = output / f"{photo.stem}-annotated.png"
     annotated(photo, labels, faces, text).save(picture)
     table.add_row("Picture", str(picture))
@@ -133,7 +137,7 @@ def _show(client: "RekognitionClient", photo: Path, output: Path) -> None:
 def _face_line(face: Mapping[str, Any]) -> str:
     box, pose = face["BoundingBox"], face["Pose"]
     return (
-        f"face {face['Confidence']:.1f}% at {box['Left']:.2f},{box['Top']:.2f} size {box['Width']:.2f}x{box['Height']:.2f}, "
-        f"yaw {pose['Yaw']:.0f}, pitch {pose['Pitch']:.0f}, roll {pose['Roll']:.0f}, "
-        f"sharpness {face['Quality']['Sharpness']:.0f}"
+        f"face {face['Confidence']:.1f}% at {box['Left']:.2f},{box['Top']:.2f} "
+        f"size {box['Width']:.2f}x{box['Height']:.2f}, yaw {pose['Yaw']:.0f}, pitch {pose['Pitch']:.0f}, "
+        f"roll {pose['Roll']:.0f}, sharpness {face['Quality']['Sharpness']:.0f}"
     )

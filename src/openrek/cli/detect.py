@@ -97,9 +97,7 @@ def _detect(
 
     found = find_photos(photos)
     targets = drawing_targets(found, draw) if draw is not None else {}
-    settings = settings_from(
-        profile=profile, max_image_bytes=LOCAL_FILE_LIMIT if profile is Profile.RELAXED else None
-    )
+    settings = settings_from(profile=profile, max_image_bytes=LOCAL_FILE_LIMIT if profile is Profile.RELAXED else None)
     services = services_from(settings)
     handler = load_operations()[name].handler
     failed = 0

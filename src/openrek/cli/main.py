@@ -1,4 +1,4 @@
-"""`openrek`: the command line's entry. Every group of commands is a module of its own; heavy imports wait for a command."""
+"""`openrek`: the command line's entry. A group of commands is a module of its own; heavy imports wait for a command."""
 
 import sys
 from typing import Annotated

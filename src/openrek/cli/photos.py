@@ -8,7 +8,7 @@ from typing import Final
 from openrek.cli.common import UserError
 
 SUFFIXES: Final = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .webp .heic .heif .avif .gif .tif .tiff .bmp".split()
+    f".{name}" for name in "jpg jpeg jpe jfif png webp heic heif avif gif tif tiff bmp".split(" ")
 )
 """What a folder is searched for; a file named by itself is read whatever its name."""
 

@@ -41,8 +41,11 @@ def properties_table(answer: Answer) -> Table:
     """Quality and dominant colours of the whole picture, the foreground and the background."""
     properties = answer["ImageProperties"]
     table = _table("part", "bright", "sharp", "colours (area %)")
-    for name, part in (("picture", properties), ("foreground", properties.get("Foreground")),
-                       ("background", properties.get("Background"))):
+    for name, part in (
+        ("picture", properties),
+        ("foreground", properties.get("Foreground")),
+        ("background", properties.get("Background")),
+    ):
         if part is None:
             continue
         colours = "  ".join(

@@ -80,9 +80,7 @@ class InvalidPolicyRevisionIdException(ServiceError):
 
 
 class InvalidS3ObjectException(ServiceError):
-    default_message = (
-        "Unable to get object metadata from S3. Check object key, region and/or access permissions."
-    )
+    default_message = "Unable to get object metadata from S3. Check object key, region and/or access permissions."
 
 
 class LimitExceededException(ServiceError):
@@ -182,7 +180,7 @@ class RequestEntityTooLargeException(FrameworkError):
 
 
 class NotImplementedException(FrameworkError):
-    """A modelled operation (or part of one) that this version of openrek does not perform yet. Never a made-up answer."""
+    """A modelled operation, or part of one, that this version of openrek does not perform yet: never a made-up answer."""
 
     status = 501
     default_message = "This operation is not implemented by this version of openrek."
