@@ -61,7 +61,7 @@ for n in range(start, start + 100_000):
     acknowledge("kept", n, store.put("kept", "k", content(n)).version)
 """
 
-KILLS = 10
+KILLS = 6
 
 
 def number(content: bytes) -> int:

@@ -122,7 +122,7 @@ class AccessKeys:
         path = home / CREDENTIALS
         table = access_keys
         query = select(table.c.access_key_id, table.c.secret, table.c.label).order_by(table.c.created_ms)
-        with self._database.begin() as connection:  # the writer's lock also guards the file
+        with self._database.begin(alone="first key") as connection:
             keys = connection.execute(query).all()
             filed = _filed_key(path)
             if filed is not None and any(key.access_key_id == filed for key in keys):

@@ -4,6 +4,7 @@ Every write is durable before it is acknowledged: SQLite runs with a write-ahead
 flushed to disk at each commit), PostgreSQL with its default `synchronous_commit`.
 """
 
+import hashlib
 import os
 import sqlite3
 import threading
@@ -25,8 +26,6 @@ from openrek.store.schema import HEAD
 
 BUSY_TIMEOUT: Final = 30.0
 """Seconds that a SQLite writer waits for another one to finish."""
-
-MIGRATION_LOCK: Final = 0x6F70656E72656B  # "openrek": the advisory lock of a PostgreSQL schema change
 
 
 class Database:
@@ -68,13 +67,17 @@ class Database:
         return self.engine.dialect.name == "sqlite"
 
     @contextmanager
-    def begin(self) -> Iterator[Connection]:
+    def begin(self, *, alone: str | None = None) -> Iterator[Connection]:
         """A transaction that writes: committed, durably, when the block ends; rolled back when it raises.
 
         SQLite has one writer at a time (others wait in line), so keep the block short and use no other transaction
-        inside it. Raises StoreError for a failure of the database; IntegrityError is passed on.
+        inside it. `alone` gives a transaction of that name the same on PostgreSQL: one at a time, on all servers.
+        Raises StoreError for a failure of the database; IntegrityError is passed on.
         """
         with _sentences(self.engine.url), self._writer.begin() as connection:
+            if alone is not None and not self.embedded:
+                lock = int.from_bytes(hashlib.sha256(f"openrek {alone}".encode()).digest()[:8], signed=True)
+                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": lock})
             yield connection
 
     @contextmanager
@@ -130,9 +133,7 @@ class Database:
         with self.engine.connect() as connection:
             if self._check(connection) == HEAD:
                 return
-        with self._writer.begin() as connection:  # SQLite: the one writer
-            if not self.embedded:
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+        with self.begin(alone="migration") as connection:
             if self._check(connection) != HEAD:  # another process may have been faster
                 _upgrade(connection)
 
