@@ -4,8 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).parent.parent
+
+# a slow machine is no failed test
+settings.register_profile("openrek", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("openrek")
 
 
 @pytest.fixture(scope="session")

@@ -124,7 +124,9 @@ def test_every_paged_operation_takes_tokens_of_this_length() -> None:
     """The model's own limit of NextToken is never below ours, and the only page size member is MaxResults."""
     paged = 0
     for operation in operation_names():
-        members = operation_model(operation).input_shape.members
+        shape = operation_model(operation).input_shape
+        assert shape is not None
+        members = shape.members
         if "NextToken" in members:
             paged += 1
             assert members["NextToken"].metadata["max"] >= LONGEST_TOKEN

@@ -14,7 +14,7 @@ from typing import Any
 from botocore.model import ListShape, MapShape, Shape, StringShape, StructureShape
 from hypothesis import strategies as st
 
-from openrek.contract.model import operation_model
+from openrek.contract.model import operation_model, service_model
 
 FLOAT32_MAX = 3.4028234663852886e38
 INT_MAX = {"integer": 2**31 - 1, "long": 2**63 - 1}
@@ -74,10 +74,22 @@ class Constraint:
         return f"{self.operation} {'.'.join(self.steps)} {self.kind}"
 
 
+def raw_shapes() -> dict[str, Any]:
+    """The shapes as the model's file has them, with what botocore's classes leave out."""
+    return dict(vars(service_model())["_service_description"]["shapes"])
+
+
+def input_shape(operation: str) -> StructureShape:
+    """Every operation has one."""
+    shape = operation_model(operation).input_shape
+    assert isinstance(shape, StructureShape)
+    return shape
+
+
 @cache
 def constraints(operation: str) -> tuple[Constraint, ...]:
     """Every constraint of an operation's input, in nested shapes too."""
-    return tuple(_walk(operation, operation_model(operation).input_shape, ()))
+    return tuple(_walk(operation, input_shape(operation), ()))
 
 
 def _walk(operation: str, shape: Shape, steps: Steps) -> Iterator[Constraint]:
@@ -103,7 +115,7 @@ class Absent:
 
 def request_with(operation: str, steps: Steps, value: Any) -> dict[str, Any]:
     """The smallest valid request of an operation, except that `value` stands at `steps`. In the form of the wire."""
-    built = place(operation_model(operation).input_shape, steps, value)
+    built = place(input_shape(operation), steps, value)
     assert isinstance(built, dict)
     return built
 
@@ -257,7 +269,7 @@ def valid(shape: Shape) -> st.SearchStrategy[Any]:
         case "boolean":
             return st.booleans()
         case "float":
-            return _floats(low, high) if low is not None else _floats(-FLOAT32_MAX, FLOAT32_MAX)
+            return _floats(-FLOAT32_MAX if low is None else low, FLOAT32_MAX if high is None else high)
         case "integer" | "long" as kind:
             return st.integers(-INT_MAX[kind] if low is None else low, INT_MAX[kind] if high is None else high)
     raise AssertionError(f"no strategy for {shape.type_name}")

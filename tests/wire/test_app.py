@@ -22,8 +22,9 @@ from openrek.contract.model import service_model
 from openrek.settings import Settings
 from openrek.wire.app import CallRecord, default_workers
 from tests.wire.driver import KEY, Answer, Entry, call, exchange, make_app, scope, send, signed_headers
+from tests.wire.samples import raw_shapes
 
-EMPTY = {"CollectionIds": [], "FaceModelVersions": []}
+EMPTY: dict[str, Any] = {"CollectionIds": [], "FaceModelVersions": []}
 
 
 def answering(response: Any = EMPTY, *, light: bool = True) -> dict[str, Entry]:
@@ -109,7 +110,7 @@ def test_the_family_mirrors_the_model() -> None:
     """Every modelled exception exists, with the model's status: 400, and 500 for the server's faults."""
     ours = {kind.__name__: kind for kind in family() if not issubclass(kind, FrameworkError)}
     modelled = {shape.name: shape for shape in service_model().error_shapes}
-    raw = service_model()._service_description["shapes"]
+    raw = raw_shapes()
     assert set(ours) == set(modelled)
     for name, kind in ours.items():
         assert kind.status == (500 if raw[name].get("fault") else 400), name
@@ -161,7 +162,7 @@ def test_a_broken_key_store_is_a_server_error(caplog: pytest.LogCaptureFixture) 
     def secret_of(key: str) -> str | None:
         raise OSError("disk")
 
-    answer = call(wire_app(answering(), secret_of, Settings(), None), "ListCollections")  # type: ignore[arg-type]
+    answer = call(wire_app(answering(), secret_of, Settings(), None), "ListCollections")
     assert (answer.status, answer.code) == (500, "InternalServerError")
     assert len(caplog.records) == 1
 

@@ -10,11 +10,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from openrek.contract.errors import ValidationException
-from openrek.contract.model import operation_model, operation_names, service_model
+from openrek.contract.model import operation_names, service_model
 from openrek.wire.parser import Parser
 from openrek.wire.validator import Validator
 from tests.wire.driver import call, make_app
-from tests.wire.samples import KEY, Constraint, constraints, invalid, minimal, request_with, sized, valid, violation
+from tests.wire.samples import (
+    KEY,
+    Constraint,
+    constraints,
+    input_shape,
+    invalid,
+    minimal,
+    request_with,
+    sized,
+    valid,
+    violation,
+)
 
 OPERATIONS = operation_names()
 ITEM = r"Value (?:null|'.*?') at '(?P<path>[^']*)' failed to satisfy constraint: Member must .+?"
@@ -59,7 +70,7 @@ def test_there_are_as_many_constraints_as_expected(record_property: Callable[[st
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_a_minimal_request_is_valid(operation: str) -> None:
-    answer = call(make_app(), operation, minimal(operation_model(operation).input_shape))
+    answer = call(make_app(), operation, minimal(input_shape(operation)))
     assert (answer.status, answer.code) == (501, "NotImplementedException")
     assert operation in answer.message
 
@@ -89,14 +100,14 @@ def test_the_limits_themselves_are_allowed(operation: str) -> None:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_valid_requests_are_never_rejected(operation: str, data: st.DataObject) -> None:
-    validate(operation, data.draw(valid(operation_model(operation).input_shape)))
+    validate(operation, data.draw(valid(input_shape(operation))))
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=5, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_invalid_values_are_always_rejected(operation: str, data: st.DataObject) -> None:
     for constraint in constraints(operation):

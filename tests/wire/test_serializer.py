@@ -118,6 +118,7 @@ def test_botocore_reads_an_answer_back() -> None:
     created = datetime(2026, 3, 1, 12, 0, 0, 123_000, UTC)
     response = {"FaceCount": 3, "FaceModelVersion": "6.0", "CollectionARN": "arn:x", "CreationTimestamp": created}
     body = Serializer(service_model()).serialize("DescribeCollection", response)
+    assert model.output_shape is not None
     parsed = create_parser("json").parse({"status_code": 200, "headers": {}, "body": body}, model.output_shape)
     assert parsed.pop("ResponseMetadata")["HTTPStatusCode"] == 200
     assert abs((parsed.pop("CreationTimestamp") - created).total_seconds()) < 0.001

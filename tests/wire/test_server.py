@@ -110,7 +110,7 @@ def failure(made: Any, operation: str, **parameters: Any) -> dict[str, Any]:
     with pytest.raises(ClientError) as caught:
         getattr(made, operation)(**parameters)
     made.close()
-    return caught.value.response
+    return dict(caught.value.response)
 
 
 # --- boto3 ------------------------------------------------------------------------------------------------------------

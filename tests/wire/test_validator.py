@@ -11,7 +11,7 @@ from openrek.contract.model import service_model
 from openrek.wire.parser import Parser
 from openrek.wire.patterns import from_java, matcher
 from openrek.wire.validator import Validator
-from tests.wire.samples import keeps_pattern
+from tests.wire.samples import keeps_pattern, raw_shapes
 
 parser = Parser(service_model())
 
@@ -119,9 +119,7 @@ def test_long_values_and_long_lists_are_cut() -> None:
 
 # --- patterns ---------------------------------------------------------------------------------------------------------
 
-PATTERNS = sorted(
-    {shape["pattern"] for shape in service_model()._service_description["shapes"].values() if "pattern" in shape}
-)
+PATTERNS = sorted({shape["pattern"] for shape in raw_shapes().values() if "pattern" in shape})
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
