@@ -5,6 +5,7 @@ import struct
 import time
 import zlib
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -77,12 +78,17 @@ def test_jpeg_without_its_last_bytes_is_refused_at_every_reduction(options: dict
             image.decode(longest)
 
 
+def bomb(side: int) -> bytes:
+    """A black and white PNG of side x side pixels."""
+    rows = zlib.compressobj()
+    row = bytes(1 + side // 8)
+    body = b"".join(rows.compress(row) for _ in range(side)) + rows.flush()
+    return png(side, side, body, depth=1, colour=0)
+
+
 def test_png_bomb_of_400_million_pixels() -> None:
-    rows = zlib.compressobj(9)
-    row = bytes(1 + 20_000 * 3)
-    body = b"".join(rows.compress(row) for _ in range(20_000)) + rows.flush()
-    data = png(20_000, 20_000, body)
-    assert len(data) < 1_500_000
+    data = bomb(20_000)
+    assert len(data) < 100_000
     started = time.perf_counter()
     with pytest.raises(ImageDimensionsError, match=r"20000 x 20000 = 400,000,000 pixels; at most 100,000,000"):
         open_image(data)
@@ -124,13 +130,20 @@ def test_png_of_no_size(size: tuple[int, int]) -> None:
         open_image(png(*size, zlib.compress(bytes(100))))
 
 
-def test_compressed_text_in_a_png_is_never_unpacked() -> None:
+def test_only_picture_chunks_reach_the_png_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
     data = encoded(scene(), "PNG")
-    text = b"Comment\0\0" + zlib.compress(bytes(50_000_000), 9)
+    text = b"Comment\0\0" + zlib.compress(bytes(1_000_000))
     chunk = struct.pack(">L", len(text)) + b"zTXt" + text + struct.pack(">L", zlib.crc32(b"zTXt" + text))
-    started = time.perf_counter()
+    seen: list[bytes] = []
+    decoder = cv2.imdecode
+
+    def spy(buffer: np.ndarray, flags: int) -> np.ndarray | None:
+        seen.append(buffer.tobytes())
+        return decoder(buffer, flags)
+
+    monkeypatch.setattr(cv2, "imdecode", spy)
     assert open_image(data[:33] + chunk + data[33:]).decode().width == 96
-    assert time.perf_counter() - started < 0.05
+    assert seen == [data]
 
 
 def test_jpeg_with_a_lying_header() -> None:
@@ -189,14 +202,12 @@ def test_webp_of_a_giant_canvas_is_refused_before_it_is_allocated() -> None:
         open_image(data, formats=RELAXED_FORMATS)
 
 
-def test_many_frames_cost_no_more_than_one() -> None:
-    frames = [Image.new("P", (400, 300), i % 256) for i in range(300)]
-    for i, frame in enumerate(frames):
-        frame.putpalette([i % 256, 0, 0] * 256)
-    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    started = time.perf_counter()
-    assert open_image(data, formats=RELAXED_FORMATS).decode().width == 400
-    assert time.perf_counter() - started < 0.2
+def test_frames_after_the_first_are_not_read() -> None:
+    others = [photo().rotate(angle) for angle in range(10, 200, 10)]
+    data = encoded(photo(), "GIF", save_all=True, append_images=others)
+    first = open_image(data, formats=RELAXED_FORMATS).decode().pixels
+    cut = open_image(data[: len(data) // 3], formats=RELAXED_FORMATS).decode().pixels
+    assert np.array_equal(cut, first)
 
 
 def test_gif_named_jpg_is_a_gif() -> None:

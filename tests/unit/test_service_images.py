@@ -1,7 +1,6 @@
 """The picture of a request: limits, buckets, messages."""
 
 import struct
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +20,7 @@ from openrek.service.images import decode_request_image, open_request_image
 from openrek.settings import Settings
 from openrek.store.objects import FolderStore, ObjectNotFoundError, ObjectStoreError, ObjectTooLargeError
 from tests.unit.test_image import encoded, scene
-from tests.unit.test_image_hostile import png
+from tests.unit.test_image_hostile import bomb
 
 S3_TEXT = "Unable to get object metadata from S3. Check object key, region and/or access permissions."
 
@@ -150,13 +149,6 @@ def test_the_longest_side() -> None:
     assert open_request_image({"Bytes": data}, services()).width == 10_001
     assert open_request_image({"Bytes": data}, services(profile="relaxed"), max_side=10_000).width == 10_001
     assert open_request_image({"Bytes": sized(10_000, 80)}, services(), max_side=10_000).width == 10_000
-
-
-def bomb(side: int) -> bytes:
-    rows = zlib.compressobj(9)
-    row = bytes(1 + side)
-    body = b"".join(rows.compress(row) for _ in range(side)) + rows.flush()
-    return png(side, side, body, colour=0)
 
 
 def test_bomb() -> None:

@@ -29,7 +29,7 @@ _SIMPLIFIED = {
     "grey": "gainsboro lightgrey silver darkgrey gray dimgrey lightslategrey slategrey darkslategrey",
     "red": "red darkred firebrick crimson indianred lightcoral salmon darksalmon",
     "orange": "orange darkorange coral tomato orangered lightsalmon sandybrown peachpuff papayawhip moccasin",
-    "yellow": "yellow gold lightyellow lemonchiffon lightgoldenrodyellow palegoldenrod khaki darkkhaki cornsilk",
+    "yellow": "yellow gold lightyellow lemonchiffon lightgoldenrodyellow palegoldenrod goldenrod khaki darkkhaki cornsilk",
     "green": "green lime limegreen lawngreen chartreuse greenyellow yellowgreen springgreen mediumspringgreen "
     "lightgreen palegreen darkseagreen mediumseagreen seagreen forestgreen darkgreen olive olivedrab darkolivegreen "
     "mediumaquamarine",
@@ -40,7 +40,7 @@ _SIMPLIFIED = {
     "purple": "purple rebeccapurple indigo blueviolet darkviolet darkorchid darkmagenta mediumorchid mediumpurple "
     "orchid violet plum thistle lavender magenta",
     "pink": "pink lightpink hotpink deeppink palevioletred mediumvioletred",
-    "brown": "brown maroon saddlebrown sienna chocolate peru darkgoldenrod goldenrod rosybrown tan burlywood wheat "
+    "brown": "brown maroon saddlebrown sienna chocolate peru darkgoldenrod rosybrown tan burlywood wheat "
     "navajowhite bisque blanchedalmond",
 }
 _TWINS = frozenset({"aqua", "fuchsia", "grey"})

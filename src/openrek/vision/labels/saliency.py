@@ -23,8 +23,10 @@ _BORDER_SIGMA = 1.0
 _SPACE_SIGMA = 0.25  # of the picture's longest side
 _FLOOR_WEIGHT = 0.1
 _MIN_SHARE, _MAX_SHARE = 0.02, 0.7
-_MIN_SEPARATION = 0.42  # of the mean saliencies; below it the masks of real photos follow nothing
-_MAX_BORDER = 0.33
+_MIN_SEPARATION = 0.35  # of the mean saliencies
+_MAX_BORDER = 0.33  # of the picture's border
+_REACH = 3  # pixels across an outline
+_MIN_STEP, _MIN_PROMINENCE = 8.0, 2.1  # colour steps across the outline: CIELAB units, and times the steps elsewhere
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,35 +38,62 @@ class Separation:
 
 
 def separate(pixels: NDArray[np.uint8]) -> Separation | None:
-    """Split a picture (H, W, 3) RGB into foreground and background; None where nothing stands out clearly."""
-    saliency = saliency_map(pixels)
+    """Split a picture (H, W, 3) RGB into foreground and background.
+
+    None where nothing stands out clearly: a subject must have a plausible size, keep off most of the picture's border,
+    be salient, and have an outline that is an edge rather than a place where a gradient passed a threshold.
+    """
+    small = _reduced(pixels)
+    lab = np.asarray(cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2Lab), np.float32)
+    saliency = _saliency_map(small, lab)
     if saliency is None:
         return None
     level, _ = cv2.threshold((saliency * 255).astype(np.uint8), 0, 255, cv2.THRESH_OTSU)
     mask = cv2.medianBlur((saliency > level / 255).astype(np.uint8), 5).astype(bool)
-    share = float(mask.mean())
-    if not _MIN_SHARE <= share <= _MAX_SHARE:
+    if not _MIN_SHARE <= float(mask.mean()) <= _MAX_SHARE:
         return None
     if float(saliency[mask].mean() - saliency[~mask].mean()) < _MIN_SEPARATION:
         return None
     border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
-    if float(border.mean()) > _MAX_BORDER:
+    if float(border.mean()) > _MAX_BORDER or not _has_outline(lab, mask):
         return None
     return Separation(mask, saliency)
 
 
-def saliency_map(pixels: NDArray[np.uint8]) -> Floats | None:
-    """Saliency (h, w) in 0..1 at working size; None for a picture too small or too even to be split into regions."""
+def _reduced(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     height, width = pixels.shape[:2]
-    ratio = min(1.0, WORKING_SIDE / max(height, width))
+    ratio = WORKING_SIDE / max(height, width)
+    if ratio >= 1:
+        return pixels
     size = max(1, round(width * ratio)), max(1, round(height * ratio))
-    small = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _has_outline(lab: Floats, mask: NDArray[np.bool_]) -> bool:
+    """Whether colour changes much more across the mask's outline than elsewhere."""
+    across: list[Floats] = []
+    elsewhere: list[Floats] = []
+    for step, crosses in (
+        (lab[_REACH:] - lab[:-_REACH], mask[_REACH:] != mask[:-_REACH]),
+        (lab[:, _REACH:] - lab[:, :-_REACH], mask[:, _REACH:] != mask[:, :-_REACH]),
+    ):
+        length = np.linalg.norm(step, axis=2)
+        across.append(length[crosses])
+        elsewhere.append(length[~crosses])
+    outline, ground = np.concatenate(across), np.concatenate(elsewhere)
+    if not len(outline) or not len(ground):
+        return False
+    step_across = float(outline.mean())
+    return step_across >= max(_MIN_STEP, _MIN_PROMINENCE * float(ground.mean()))
+
+
+def _saliency_map(small: NDArray[np.uint8], lab: Floats) -> Floats | None:
+    """Saliency (h, w) in 0..1; None for a picture too small or too even to be split into regions."""
     labels = _superpixels(small)
     count = int(labels.max()) + 1
     if count < 9:
         return None
-    lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2Lab)
-    saliency = _saliency(labels, count, np.asarray(lab, np.float32))
+    saliency = _saliency(labels, count, lab)
     low, high = float(saliency.min()), float(saliency.max())
     if high - low < 1e-3:
         return None
