@@ -182,6 +182,11 @@ def test_jpeg_with_a_hundred_scans() -> None:
         open_image(data[:-2] + last * 100 + b"\xff\xd9")
     # scan markers behind the picture (the clip of a "motion photo") are none
     assert open_image(data + b"\xff\xda" * 500).decode().width == 96
+    # fewer are enough where each costs more
+    large = encoded(Image.new("L", (9_600, 9_600)), "JPEG", progressive=True)
+    last = large[large.rindex(b"\xff\xda") : -2]
+    with pytest.raises(UnreadableImageError, match="more than 21 scans"):
+        open_image(large[:-2] + last * 30 + b"\xff\xd9")
 
 
 def test_jpeg_segments_beyond_the_end() -> None:

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from openrek.vision.image.errors import UnreadableImageError
 from openrek.vision.image.orientation import exif_orientation, swaps_sides, upright
 
-MAX_SCANS = 100
-"""Progressive encoders write about ten scans; each costs a pass over all coefficients, so more is an attack."""
+MAX_SCANS, LARGE_MAX_SCANS, MAX_SCANNED_PIXELS = 100, 20, 2_000_000_000
+"""Progressive encoders write about ten scans. Each is a pass over all coefficients, so many scans of a large picture
+are an attack: beyond `LARGE_MAX_SCANS`, scans x pixels must not exceed `MAX_SCANNED_PIXELS`."""
 
 _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SEQUENTIAL = frozenset({0xC0, 0xC1, 0xC9})
@@ -79,15 +80,16 @@ def read_header(data: bytes) -> JpegHeader:
     width, height, components = frame
     one_scan = coding in _SEQUENTIAL and data[position + 2 : position + 3] == bytes([components])
     # what trails the picture (a phone's video clip, say) may hold the marker by chance: then count exactly
-    if not one_scan and data.count(b"\xff\xda", position) >= MAX_SCANS:
-        _refuse_many_scans(data, position)
+    most = min(MAX_SCANS, max(LARGE_MAX_SCANS, MAX_SCANNED_PIXELS // (width * height)))
+    if not one_scan and data.count(b"\xff\xda", position) >= most:
+        _refuse_many_scans(data, position, most)
     orientation = orientation or 1
     if swaps_sides(orientation):
         width, height = height, width
     return JpegHeader(width, height, orientation)
 
 
-def _refuse_many_scans(data: bytes, position: int) -> None:
+def _refuse_many_scans(data: bytes, position: int, most: int) -> None:
     scans = 1
     while True:
         found = _MARKER_IN_SCAN.search(data, position)
@@ -96,8 +98,10 @@ def _refuse_many_scans(data: bytes, position: int) -> None:
         position = found.end()
         if data[position - 1] == _SOS:
             scans += 1
-            if scans > MAX_SCANS:
-                raise UnreadableImageError(f"the JPEG has more than {MAX_SCANS} scans, the most that are decoded")
+            if scans > most:
+                raise UnreadableImageError(
+                    f"the JPEG has more than {most} scans, the most that are decoded at its size"
+                )
         position += int.from_bytes(data[position : position + 2], "big")
 
 

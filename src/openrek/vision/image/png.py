@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from openrek.vision.image.errors import UnreadableImageError
 
@@ -126,13 +127,7 @@ def decode(data: bytes, header: PngHeader) -> NDArray[np.uint8]:
 
 def on_white(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Composite (H, W, 4) RGBA with straight alpha on white: (H, W, 3) RGB."""
-    out = np.empty((*rgba.shape[:2], 3), np.uint8)
-    step = max(1, 1_000_000 // max(1, rgba.shape[1]))  # bands keep the 16-bit intermediates small
-    for top in range(0, rgba.shape[0], step):
-        band = rgba[top : top + step]
-        alpha = band[..., 3:].astype(np.uint16)
-        if alpha.min() == 255:
-            out[top : top + step] = band[..., :3]
-        else:
-            out[top : top + step] = (band[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255
-    return out
+    image = Image.fromarray(rgba)
+    ground = Image.new("RGB", image.size, "white")
+    ground.paste(image, mask=image.getchannel("A"))
+    return np.array(ground, np.uint8)

@@ -29,7 +29,8 @@ _SIMPLIFIED = {
     "grey": "gainsboro lightgrey silver darkgrey gray dimgrey lightslategrey slategrey darkslategrey",
     "red": "red darkred firebrick crimson indianred lightcoral salmon darksalmon",
     "orange": "orange darkorange coral tomato orangered lightsalmon sandybrown peachpuff papayawhip moccasin",
-    "yellow": "yellow gold lightyellow lemonchiffon lightgoldenrodyellow palegoldenrod goldenrod khaki darkkhaki cornsilk",
+    "yellow": "yellow gold lightyellow lemonchiffon lightgoldenrodyellow palegoldenrod goldenrod khaki darkkhaki "
+    "cornsilk",
     "green": "green lime limegreen lawngreen chartreuse greenyellow yellowgreen springgreen mediumspringgreen "
     "lightgreen palegreen darkseagreen mediumseagreen seagreen forestgreen darkgreen olive olivedrab darkolivegreen "
     "mediumaquamarine",
