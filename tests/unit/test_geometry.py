@@ -118,6 +118,7 @@ L_SHAPE = [[0, 0], [6, 0], [6, 2], [2, 2], [2, 6], [0, 6]]
         (L_SHAPE[::-1], [[1, 5], [5, 5], [5, 1], [1, 1]], 7),
         (L_SHAPE, [[-1, 5], [7, 5], [7, 9], [-1, 9]], 2),
         ([[0, 0], [1, 1]], [[0, 0], [6, 0], [6, 6]], 0),
+        (L_SHAPE, [[0, 0], [0, 6], [0, 6], [0, 0]], 0),
     ],
 )
 def test_polygon_intersection(polygon: list[list[float]], window: list[list[float]], expected: float) -> None:

@@ -174,8 +174,9 @@ def polygon_area(polygon: ArrayLike) -> float:
 
 
 def clip_polygon(polygon: ArrayLike, window: ArrayLike) -> NDArray[np.float64]:
-    """The part of a polygon (P, 2) inside a convex window (Q, 2): (R, 2), with R = 0 where they do not meet.
+    """The part of a polygon (P, 2) inside a convex window (Q, 2): (R, 2).
 
+    R is 0 where they do not meet or the window has no area.
     Sutherland and Hodgman, "Reentrant polygon clipping" (1974). The polygon may be concave: its parts then stay joined
     by edges of no area, so that `polygon_area` of the result is exact.
 
@@ -184,7 +185,10 @@ def clip_polygon(polygon: ArrayLike, window: ArrayLike) -> NDArray[np.float64]:
     """
     points = np.asarray(polygon, np.float64).reshape(-1, 2)
     edges = np.asarray(window, np.float64).reshape(-1, 2)
-    if signed_area(edges) < 0:
+    direction = signed_area(edges)
+    if direction == 0:
+        return np.zeros((0, 2))
+    if direction < 0:
         edges = edges[::-1]
     for start, end in zip(edges, np.roll(edges, -1, axis=0), strict=True):
         if len(points) == 0:
