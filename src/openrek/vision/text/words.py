@@ -1,0 +1,98 @@
+"""The words of a line that was read: their text, confidence and place."""
+
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openrek.vision.text.direction import OrientedLine
+from openrek.vision.text.recognizer import HEIGHT
+from openrek.vision.text.result import Quad, Word
+
+DEFAULT_PITCH = 0.5  # distance of characters, in strip heights, where a line has only one
+REACH = 1.0  # a word ends at most this many pitches from the middle of its outermost characters
+FAINT = 0.35  # share of the letters' contrast below which a column counts as gap
+
+
+def split_words(line: OrientedLine) -> list[Word]:
+    """The words of a line in reading order.
+
+    Spaces come from the recogniser. Between two words the emptiest run of columns is the gap; the outer edges are the
+    rectangle's, unless it reaches far beyond the outermost character (an icon beside the text).
+    """
+    text, spans = line.reading.text, line.reading.spans
+    groups = _groups(text)
+    if not groups:
+        return []
+    width = line.strip.shape[1]
+    middles = spans.mean(axis=1) * width
+    pitch = _pitch(middles, text)
+    contrast = _contrast(line.strip) if len(groups) > 1 else np.zeros(0, np.float32)
+    edges: list[list[float]] = [[max(0.0, float(middles[groups[0][0]] - REACH * pitch)), 0.0]]
+    for (_, last), (first, _) in pairwise(groups):
+        edges[-1][1], start = _gap(contrast, float(middles[last]), float(middles[first]), pitch)
+        edges.append([start, 0.0])
+    edges[-1][1] = min(float(width), float(middles[groups[-1][1]] + REACH * pitch))
+    return [
+        Word(
+            text[first : last + 1],
+            float(line.reading.probabilities[first : last + 1].mean()),
+            _part(line.quad, left / width, right / width),
+        )
+        for (first, last), (left, right) in zip(groups, edges, strict=True)
+    ]
+
+
+def _groups(text: str) -> list[tuple[int, int]]:
+    """First and last index of each run of characters without a space."""
+    groups: list[tuple[int, int]] = []
+    start = None
+    for index, character in enumerate(text + " "):
+        if character.isspace():
+            if start is not None:
+                groups.append((start, index - 1))
+            start = None
+        elif start is None:
+            start = index
+    return groups
+
+
+def _pitch(middles: NDArray[np.float32], text: str) -> float:
+    """Usual distance of neighbouring characters within words, in pixels of the strip."""
+    inside = [b - a for a, b, s, t in zip(middles, middles[1:], text, text[1:], strict=False) if s != " " != t]
+    return float(np.median(inside)) if inside else DEFAULT_PITCH * HEIGHT
+
+
+def _contrast(strip: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Range of brightness in each column of a strip, without the margins above and below the letters."""
+    grey = strip[HEIGHT // 8 : -HEIGHT // 8].astype(np.float32).mean(axis=2)
+    return np.asarray(grey.max(axis=0) - grey.min(axis=0))
+
+
+def _gap(contrast: NDArray[np.float32], left: float, right: float, pitch: float) -> tuple[float, float]:
+    """Where the gap between two words starts and ends, given the middles of the characters beside it (pixels)."""
+    a, b = int(left), max(int(left) + 1, int(right))
+    part = contrast[a:b]
+    low, high = float(part.min()), float(part.max())
+    empty = part <= low + FAINT * (high - low)
+    best = (0, 0)
+    start = None
+    for index, value in enumerate([*empty.tolist(), False]):
+        if value and start is None:
+            start = index
+        elif not value and start is not None:
+            if index - start > best[1] - best[0]:
+                best = (start, index)
+            start = None
+    if best[1] - best[0] >= 2 and best != (0, len(part)):
+        return float(a + best[0]), float(a + best[1])
+    reach = min(pitch / 2, (right - left) / 2)  # no visible gap: half a character either side
+    return left + reach, right - reach
+
+
+def _part(quad: Quad, left: float, right: float) -> Quad:
+    """The part of a turned rectangle between two shares of its length."""
+    top, bottom = quad[1] - quad[0], quad[2] - quad[3]
+    return np.array(
+        [quad[0] + left * top, quad[0] + right * top, quad[3] + right * bottom, quad[3] + left * bottom], np.float32
+    )
