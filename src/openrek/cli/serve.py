@@ -96,7 +96,7 @@ async def _run(settings: Settings, listener: socket.socket, *, warm: bool, ready
         log_level="warning",
         access_log=False,
         server_header=False,
-        date_header=False,
+        ws="none",
         lifespan="on",
         timeout_keep_alive=75,
         timeout_graceful_shutdown=30,
@@ -139,4 +139,4 @@ def _greet(settings: Settings, url: str, key: "FirstKey | None") -> None:
         ):
             console.print(f"    export {name}={value}", highlight=False, soft_wrap=True, markup=False)
     else:
-        console.print("  Make a key pair with: openrek keys create", highlight=False)
+        console.print("  The keys are yours to manage: openrek keys list, openrek keys create", highlight=False)
