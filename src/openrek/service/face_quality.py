@@ -49,7 +49,7 @@ BARS: Final[Mapping[str, QualityBar]] = {
 
 
 def quality_reasons(faces: Faces, index: int, level: str) -> tuple[str, ...]:
-    """Why one face stays below the bar of a QualityFilter level, every reason that holds; () when it passes or for NONE.
+    """Why one face stays below the bar of a QualityFilter level: every reason that holds, () when it passes.
 
     level: NONE, AUTO, LOW, MEDIUM or HIGH.
     """
@@ -69,11 +69,3 @@ def quality_reasons(faces: Faces, index: int, level: str) -> tuple[str, ...]:
         ("LOW_FACE_QUALITY", side * sharpness / 100 < bar.detail),
     )
     return tuple(reason for reason, holds in checks if holds)
-
-
-def face_rank(faces: Faces, index: int) -> float:
-    """How fit a face is for search, for choosing among faces: its detail in pixels, less where the pose turns it away."""
-    left, top, right, bottom = (float(value) for value in faces.boxes[index])
-    _, yaw, pitch = (abs(float(value)) for value in faces.pose[index])
-    turned = max(0.0, 1 - max(yaw, pitch) / 90)
-    return min(right - left, bottom - top) * float(faces.sharpness[index]) / 100 * turned

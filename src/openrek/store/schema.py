@@ -8,9 +8,22 @@ Names that clients choose compare and sort by bytes in both databases.
 import time
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, String, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 
 metadata = MetaData(
     naming_convention={
@@ -77,6 +90,71 @@ collections = Table(
     Column("collection_id", name_type(255), nullable=False),
     Column("face_model_version", String(32), nullable=False),
     Column("created_ms", BigInteger, nullable=False),
+    # counts every change of the collection's vectors; each write of a face or user raises it, and so waits for the
+    # one before it: whoever sees a number here sees all changes up to it
+    Column("change", BigInteger, nullable=False, server_default="0"),
+    Column("face_count", BigInteger, nullable=False, server_default="0"),
+    Column("user_count", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("account_id", "region", "collection_id"),
     sqlite_autoincrement=True,
+)
+
+# Vectors are 128 float32, little-endian, of length 1. `change` is the collection's number at which the vector came or
+# was last replaced; `removed_vectors` keeps the numbers of those that went, so that a search index can catch up.
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", row_id(), primary_key=True, autoincrement=True),
+    Column("collection_number", row_id(), ForeignKey("collections.id"), nullable=False),
+    Column("user_id", name_type(128), nullable=False),
+    Column("face_count", Integer, nullable=False, server_default="0"),
+    Column("vector", LargeBinary, nullable=True),  # none without a face
+    Column("change", BigInteger, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    UniqueConstraint("collection_number", "user_id"),
+    Index(None, "collection_number", "change"),
+    sqlite_autoincrement=True,
+)
+
+faces = Table(
+    "faces",
+    metadata,
+    Column("id", row_id(), primary_key=True, autoincrement=True),
+    Column("collection_number", row_id(), ForeignKey("collections.id"), nullable=False),
+    Column("face_id", name_type(36), nullable=False),
+    Column("image_id", name_type(36), nullable=False),
+    Column("external_image_id", name_type(255), nullable=True),
+    Column("user_number", row_id(), ForeignKey("users.id"), nullable=True, index=True),
+    Column("box_left", Double, nullable=False),
+    Column("box_top", Double, nullable=False),
+    Column("box_width", Double, nullable=False),
+    Column("box_height", Double, nullable=False),
+    Column("confidence", Double, nullable=False),
+    Column("model_version", String(32), nullable=False),
+    Column("vector", LargeBinary, nullable=False),
+    Column("change", BigInteger, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    UniqueConstraint("collection_number", "face_id"),
+    Index(None, "collection_number", "change"),
+    Index(None, "collection_number", "image_id"),
+    Index(None, "collection_number", "external_image_id"),
+    sqlite_autoincrement=True,
+)
+
+removed_vectors = Table(
+    "removed_vectors",
+    metadata,
+    Column("collection_number", row_id(), ForeignKey("collections.id"), primary_key=True),
+    Column("kind", name_type(8), primary_key=True),  # faces or users
+    Column("change", BigInteger, primary_key=True),
+    Column("number", row_id(), primary_key=True),
+)
+
+tags = Table(
+    "tags",
+    metadata,
+    Column("resource", name_type(1024), primary_key=True),  # an ARN
+    Column("name", name_type(128), primary_key=True),
+    Column("value", String(256), nullable=False),
 )
