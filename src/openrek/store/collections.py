@@ -1,11 +1,17 @@
 """Collections: named indexes of faces, each bound to the face model it was made with."""
 
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import Connection, String, bindparam, cast, delete, select, update
 
 from openrek.store.database import Database
-from openrek.store.schema import collections
+from openrek.store.errors import ExistsError
+from openrek.store.schema import collections, faces, now_ms, removed_vectors, users
+from openrek.store.tags import Tags
+
+BATCH: Final = 5_000
+"""Faces that are deleted in one transaction: other writers wait for no more than that."""
 
 _columns = collections.c
 _OF_CALLER: Final = select(_columns.id, _columns.collection_id, _columns.face_model_version).where(
@@ -17,6 +23,14 @@ _PAGE: Final = (
     .limit(bindparam("limit"))
 )
 _NUMBERED: Final = _OF_CALLER.where(_columns.id == bindparam("number"))
+_NAMED: Final = _OF_CALLER.where(_columns.collection_id == bindparam("collection_id"))
+_DESCRIBED: Final = select(
+    _columns.face_model_version, _columns.created_ms, _columns.face_count, _columns.user_count
+).where(
+    _columns.account_id == bindparam("account_id"),
+    _columns.region == bindparam("region"),
+    _columns.collection_id == bindparam("collection_id"),
+)
 
 
 class Collection(NamedTuple):
@@ -25,6 +39,15 @@ class Collection(NamedTuple):
     number: int
     collection_id: str
     face_model_version: str
+
+
+class Description(NamedTuple):
+    """What a collection holds."""
+
+    face_model_version: str
+    created_ms: int
+    face_count: int
+    user_count: int
 
 
 class Collections:
@@ -42,3 +65,81 @@ class Collections:
         """The collection with a number, None when it is gone."""
         rows = self._database.fetch(_NUMBERED, account_id=account_id, region=region, number=number)
         return Collection._make(rows[0]) if rows else None
+
+    def find(self, account_id: str, region: str, collection_id: str) -> Collection | None:
+        """The collection with an id, None where there is none."""
+        rows = self._database.fetch(_NAMED, account_id=account_id, region=region, collection_id=collection_id)
+        return Collection._make(rows[0]) if rows else None
+
+    def describe(self, account_id: str, region: str, collection_id: str) -> Description | None:
+        """What the collection with an id holds, None where there is none."""
+        rows = self._database.fetch(_DESCRIBED, account_id=account_id, region=region, collection_id=collection_id)
+        return Description._make(rows[0]) if rows else None
+
+    def hold(self, connection: Connection, account_id: str, region: str, collection_id: str) -> bool:
+        """Whether the collection with an id is there; it stays until the end of the transaction."""
+        mine = {"account_id": account_id, "region": region, "collection_id": collection_id}
+        return connection.execute(_NAMED.with_for_update(), mine).first() is not None
+
+    def create(
+        self,
+        account_id: str,
+        region: str,
+        collection_id: str,
+        face_model_version: str,
+        *,
+        resource: str,
+        tags: Mapping[str, str],
+        tag_limit: int | None = None,
+    ) -> None:
+        """Make an empty collection; `tags` are put on its ARN, `resource`. Raises ExistsError, FullError."""
+        row = {
+            "account_id": account_id,
+            "region": region,
+            "collection_id": collection_id,
+            "face_model_version": face_model_version,
+            "created_ms": now_ms(),
+        }
+        with self._database.begin() as connection:
+            if not self._database.insert_if_absent(collections, row, connection):
+                raise ExistsError(f"the collection id {collection_id} is in use")
+            Tags(self._database).put(connection, resource, tags, limit=tag_limit)
+
+    def delete(self, account_id: str, region: str, collection_id: str, *, resource: str) -> int | None:
+        """Delete a collection with its faces, users and tags; its number, None where there was none.
+
+        It is gone for everybody at once; its faces are then deleted in batches, before this returns. Where a crash
+        comes in between, the next `delete` finishes that.
+        """
+        hidden = (
+            update(collections)
+            .where(
+                _columns.account_id == account_id,
+                _columns.region == region,
+                _columns.collection_id == collection_id,
+            )
+            .values(account_id="", collection_id=cast(_columns.id, String))
+            .returning(_columns.id)
+        )
+        with self._database.begin() as connection:
+            number = connection.execute(hidden).scalar_one_or_none()
+            if number is not None:
+                Tags(self._database).remove_all(connection, resource)
+        self._purge()
+        return int(number) if number is not None else None
+
+    def _purge(self) -> None:
+        """Delete what deleted collections have left."""
+        with self._database.read() as connection:
+            numbers = list(connection.execute(select(_columns.id).where(_columns.account_id == "")).scalars())
+        for number in numbers:
+            some = select(faces.c.id).where(faces.c.collection_number == number).limit(BATCH)
+            left = BATCH
+            while left == BATCH:
+                with self._database.begin() as connection:
+                    left = connection.execute(delete(faces).where(faces.c.id.in_(some))).rowcount
+            with self._database.begin() as connection:
+                connection.execute(delete(faces).where(faces.c.collection_number == number))
+                connection.execute(delete(users).where(users.c.collection_number == number))
+                connection.execute(delete(removed_vectors).where(removed_vectors.c.collection_number == number))
+                connection.execute(delete(collections).where(_columns.id == number))
