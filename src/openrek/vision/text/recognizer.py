@@ -49,7 +49,7 @@ NOTHING = Reading("", np.zeros(0, np.float32), np.zeros((0, 2), np.float32))
 def cut_strip(pixels: NDArray[np.uint8], quad: Floats) -> NDArray[np.uint8]:
     """The part of RGB pixels inside a turned rectangle (4, 2), laid level: (HEIGHT, W, 3)."""
     along, across = float(np.linalg.norm(quad[1] - quad[0])), float(np.linalg.norm(quad[3] - quad[0]))
-    width = min(MAX_WIDTH, max(MIN_WIDTH, math.ceil(HEIGHT * along / max(across, 1.0))))
+    width = min(MAX_WIDTH, max(MIN_WIDTH, round(HEIGHT * along / max(across, 1.0))))
     factor = max(1, int(across / HEIGHT))  # large text is cut at a larger size first, lest it alias
     target = np.array([[0, 0], [width, 0], [0, HEIGHT]], np.float32) * factor
     matrix = cv2.getAffineTransform(np.ascontiguousarray(quad[[0, 1, 3]], np.float32), target)
