@@ -1,0 +1,462 @@
+"""Faces, users, tags and their numbered changes: one script on SQLite and on PostgreSQL."""
+
+import random
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import UUID, uuid5
+
+import numpy as np
+import pytest
+from sqlalchemy import func, select
+
+from openrek.store import collections as collections_module
+from openrek.store.collections import Collections, Description
+from openrek.store.database import Database
+from openrek.store.errors import CollectionMissingError, ExistsError, FullError, UserMissingError
+from openrek.store.faces import Faces, NewFace
+from openrek.store.schema import faces as faces_table
+from openrek.store.schema import metadata
+from openrek.store.tags import Tags
+from openrek.store.users import Membership, Refusal, Users
+from openrek.store.vector_changes import Kind, VectorChanges
+
+ACCOUNT, REGION = "000000000000", "us-east-1"
+ARN = "arn:aws:rekognition:us-east-1:000000000000:collection/{}"
+
+
+def make(database: Database, name: str = "c", **tags: str) -> int:
+    """The number of a new collection."""
+    store = Collections(database)
+    store.create(ACCOUNT, REGION, name, "7.0", resource=ARN.format(name), tags=tags)
+    found = store.find(ACCOUNT, REGION, name)
+    assert found is not None
+    return found.number
+
+
+def described(database: Database, name: str = "c") -> Description:
+    found = Collections(database).describe(ACCOUNT, REGION, name)
+    assert found is not None
+    return found
+
+
+def vector(seed: int) -> Any:
+    return np.random.default_rng(seed).normal(size=128).astype(np.float32)
+
+
+def unit(seed: int) -> Any:
+    return vector(seed) / np.linalg.norm(vector(seed))
+
+
+def face(seed: int, *, external: str | None = None, image: str = "image") -> NewFace:
+    face_id = str(uuid5(UUID(int=7), f"{seed} {external}"))
+    return NewFace(face_id, image, external, (-0.1, 0.2, 0.3, 1.1), 99.5, "7.0", vector(seed))
+
+
+def create_user(database: Database, collection: int, user_id: str, **limits: int) -> None:
+    with database.begin() as connection:
+        Users(database).create(connection, collection, user_id, **limits)
+
+
+def associate(database: Database, collection: int, user_id: str, ids: list[str], least: float = -1) -> Membership:
+    with database.begin() as connection:
+        return Users(database).associate(connection, collection, user_id, ids, least=least)
+
+
+def disassociate(database: Database, collection: int, user_id: str, ids: list[str]) -> Membership:
+    with database.begin() as connection:
+        return Users(database).disassociate(connection, collection, user_id, ids)
+
+
+def delete_user(database: Database, collection: int, user_id: str) -> None:
+    with database.begin() as connection:
+        Users(database).delete(connection, collection, user_id)
+
+
+class Replica:
+    """An index that keeps up with the changes of a collection, in steps of `limit`."""
+
+    def __init__(self, database: Database, collection: int, kind: Kind, limit: int = 3) -> None:
+        self.changes = VectorChanges(database)
+        self.collection, self.kind, self.limit = collection, kind, limit
+        self.change = 0
+        self.vectors: dict[int, Any] = {}
+
+    def catch_up(self) -> dict[int, Any]:
+        newest = self.changes.newest(self.collection)
+        assert newest is not None
+        while self.change < newest:
+            changes = self.changes.since(self.collection, self.change, self.kind, limit=self.limit)
+            assert changes.upto > self.change
+            self.change = changes.upto
+            for number in changes.removed:
+                self.vectors.pop(int(number), None)
+            self.vectors.update(zip(changes.numbers.tolist(), changes.vectors, strict=True))
+        return self.vectors
+
+
+# --- collections and tags -------------------------------------------------------------------------------------------
+
+
+def test_a_collection_comes_and_goes(database: Database) -> None:
+    store = Collections(database)
+    number = make(database, a="1", b="")
+    assert described(database)[2:] == (0, 0)
+    with pytest.raises(ExistsError):
+        make(database)
+    make(database, "C")  # another name
+    assert Tags(database).of(ARN.format("c")) == {"a": "1", "b": ""}
+    assert store.delete(ACCOUNT, "eu-west-1", "c", resource=ARN.format("c")) is None
+    assert store.delete(ACCOUNT, REGION, "c", resource=ARN.format("c")) == number
+    assert store.delete(ACCOUNT, REGION, "c", resource=ARN.format("c")) is None
+    assert store.find(ACCOUNT, REGION, "c") is None
+    assert store.describe(ACCOUNT, REGION, "c") is None
+    assert Tags(database).of(ARN.format("c")) == {}
+    assert make(database) > number
+    assert [each.collection_id for each in store.page(ACCOUNT, REGION, limit=9)] == ["C", "c"]
+
+
+def test_too_many_tags_leave_no_collection_behind(database: Database) -> None:
+    store = Collections(database)
+    with pytest.raises(FullError):
+        store.create(ACCOUNT, REGION, "c", "7.0", resource="arn", tags={"a": "", "b": ""}, tag_limit=1)
+    assert store.find(ACCOUNT, REGION, "c") is None
+    assert Tags(database).of("arn") == {}
+
+
+def test_deleting_a_collection_leaves_no_row(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collections_module, "BATCH", 4)
+    number = make(database, tag="x")
+    new = [face(seed) for seed in range(11)]
+    Faces(database).add(number, new)
+    create_user(database, number, "u")
+    associate(database, number, "u", [each.face_id for each in new[:3]])
+    disassociate(database, number, "u", [new[0].face_id])
+    Faces(database).delete(number, [new[0].face_id])
+    kept = make(database, "kept")
+    Faces(database).add(kept, [face(1)])
+    Collections(database).delete(ACCOUNT, REGION, "c", resource=ARN.format("c"))
+    with database.read() as connection:
+        for table in metadata.sorted_tables:
+            count = connection.execute(select(func.count()).select_from(table)).scalar()
+            assert count == (1 if table.name in ("collections", "faces") else 0), table.name
+    with pytest.raises(CollectionMissingError):
+        Faces(database).add(number, [face(50)])
+    with pytest.raises(CollectionMissingError):
+        create_user(database, number, "u")
+
+
+def test_a_deletion_that_was_cut_off_is_finished_by_the_next(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Collections(database)
+    number = make(database)
+    Faces(database).add(number, [face(seed) for seed in range(5)])
+
+    def die(_: Collections) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Collections, "_purge", die)
+        with pytest.raises(KeyboardInterrupt):
+            store.delete(ACCOUNT, REGION, "c", resource=ARN.format("c"))
+    assert store.find(ACCOUNT, REGION, "c") is None  # gone for everybody
+    with pytest.raises(CollectionMissingError):
+        Faces(database).add(number, [face(50)])
+    again = make(database)  # and its name is free
+    Faces(database).add(again, [face(1)])
+    assert store.delete(ACCOUNT, REGION, "no-such", resource="arn") is None
+    with database.read() as connection:
+        assert connection.execute(select(faces_table.c.collection_number)).scalars().all() == [again]
+
+
+def test_tags_are_set_replaced_and_removed(database: Database) -> None:
+    tags = Tags(database)
+
+    def put(**values: str) -> None:
+        with database.begin() as connection:
+            tags.put(connection, "arn:1", values, limit=3)
+
+    put(b="1", a="2")
+    put(b="3", ü="4")
+    assert tags.of("arn:1") == {"a": "2", "b": "3", "ü": "4"}
+    with pytest.raises(FullError):
+        put(c="5", a="9")
+    assert tags.of("arn:1")["a"] == "2"
+    with database.begin() as connection:
+        tags.remove(connection, "arn:1", ["b", "no-such"])
+    assert tags.of("arn:1") == {"a": "2", "ü": "4"}
+    assert tags.of("arn:2") == {}
+
+
+# --- faces ------------------------------------------------------------------------------------------------------------
+
+
+def test_faces_are_kept_as_they_were_given(database: Database) -> None:
+    number, store = make(database), Faces(database)
+    new = face(1, external="me:1")
+    (kept,) = store.add(number, [new])
+    assert (kept.face_id, kept.image_id, kept.external_image_id) == (new.face_id, "image", "me:1")
+    assert (kept.box, kept.confidence, kept.model_version, kept.user_id) == (new.box, 99.5, "7.0", None)
+    found = store.get(number, [new.face_id, "no-such"], vectors=True)[new.face_id]
+    np.testing.assert_allclose(found.vector, unit(1), rtol=1e-6)
+    assert found.number == kept.number
+    assert store.numbered(number, [kept.number, 999])[kept.number].face_id == new.face_id
+    assert store.get(make(database, "other"), [new.face_id]) == {}
+
+
+def test_a_face_is_added_once(database: Database) -> None:
+    number, store = make(database), Faces(database)
+    first = store.add(number, [face(1), face(2)])
+    again = store.add(number, [face(2), face(3), face(3), face(1)])
+    assert [each.number for each in again[::3]] == [first[1].number, first[0].number]
+    assert again[1].number == again[2].number
+    assert described(database).face_count == 3
+    other = make(database, "other")
+    assert store.add(other, [face(1)])[0].face_id == first[0].face_id  # the same id in another collection
+
+
+def test_a_full_collection_takes_all_or_nothing(database: Database) -> None:
+    number, store = make(database), Faces(database)
+    store.add(number, [face(1)], limit=2)
+    with pytest.raises(FullError):
+        store.add(number, [face(2), face(3)], limit=2)
+    assert [each.face_id for each in store.page(number, limit=9)] == [face(1).face_id]
+    assert described(database).face_count == 1
+    assert len(store.add(number, [face(1), face(2)], limit=2)) == 2
+
+
+def test_pages_and_filters(database: Database) -> None:
+    number, store = make(database), Faces(database)
+    ids = sorted(each.face_id for each in store.add(number, [face(seed) for seed in range(10)]))
+    create_user(database, number, "u")
+    associate(database, number, "u", ids[2:6])
+    seen: list[str] = []
+    while page := store.page(number, after=seen[-1] if seen else "", limit=4):
+        seen += [each.face_id for each in page]
+    assert seen == ids
+    assert [each.face_id for each in store.page(number, limit=9, user_id="u")] == ids[2:6]
+    assert {each.user_id for each in store.page(number, limit=9, user_id="u")} == {"u"}
+    assert [each.face_id for each in store.page(number, limit=9, user_id="u", face_ids=[*ids[5:], "x"])] == [ids[5]]
+    assert store.page(number, limit=9, user_id="nobody") == []
+    assert store.page(number, limit=9, face_ids=[]) == []
+
+
+def test_faces_of_a_picture(database: Database) -> None:
+    number, store = make(database), Faces(database)
+    store.add(number, [face(1), face(2, external="a"), face(3, external="a"), face(4, image="other")])
+    assert [each.face_id for each in store.of_image(number, "image", "a")] == [
+        face(seed, external="a").face_id for seed in (2, 3)
+    ]
+    assert [each.face_id for each in store.of_image(number, "image", None)] == [face(1).face_id]
+    assert store.of_image(number, "image", "b") == []
+
+
+def test_deleting_faces(database: Database) -> None:
+    number, store = make(database), Faces(database)
+    ids = [each.face_id for each in store.add(number, [face(seed) for seed in range(4)])]
+    create_user(database, number, "u")
+    associate(database, number, "u", [ids[1]])
+    deletion = store.delete(number, [ids[3], "no-such", ids[1], ids[0], ids[3]])
+    assert deletion == ([ids[3], ids[0]], ["no-such"], [(ids[1], "u")])
+    assert described(database).face_count == 2
+    assert store.delete(number, ids[3:]).unknown == ids[3:]
+    disassociate(database, number, "u", [ids[1]])
+    assert store.delete(number, [ids[1]]).deleted == [ids[1]]
+    assert [each.face_id for each in store.page(number, limit=9)] == [ids[2]]
+
+
+def test_4096_faces_in_one_question(database: Database) -> None:
+    number, store = make(database), Faces(database)
+    ids = [each.face_id for each in store.add(number, [face(seed) for seed in range(100)])]
+    asked = [*ids, *(str(uuid5(UUID(int=9), str(n))) for n in range(3996))]
+    assert len(store.page(number, limit=4097, face_ids=asked)) == 100
+    assert len(store.delete(number, asked).unknown) == 3996
+
+
+# --- users ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_life_of_a_user(database: Database) -> None:
+    number, users = make(database), Users(database)
+    ids = [each.face_id for each in Faces(database).add(number, [face(seed) for seed in range(3)])]
+    create_user(database, number, "u")
+    create_user(database, number, "U")
+    with pytest.raises(ExistsError):
+        create_user(database, number, "u")
+    assert described(database).user_count == 2
+    found = users.find(number, "u")
+    assert found is not None
+    assert (found.face_count, found.vector) == (0, None)
+    assert associate(database, number, "u", ids[:2]).face_count == 2
+    found = users.find(number, "u")
+    assert found is not None
+    mean = unit(0) + unit(1)
+    np.testing.assert_allclose(found.vector, mean / np.linalg.norm(mean), atol=1e-6)
+    assert disassociate(database, number, "u", [ids[0]]).face_count == 1
+    found = users.find(number, "u")
+    assert found is not None
+    np.testing.assert_allclose(found.vector, unit(1), atol=1e-6)
+    delete_user(database, number, "u")
+    assert users.find(number, "u") is None
+    assert described(database).user_count == 1
+    assert [each.user_id for each in Faces(database).page(number, limit=9)] == [None] * 3
+    with pytest.raises(UserMissingError):
+        delete_user(database, number, "u")
+    create_user(database, number, "u")  # the name is free again
+
+
+def test_what_can_keep_a_face_from_a_user(database: Database) -> None:
+    number = make(database)
+    near = NewFace("near", "i", None, (0, 0, 1, 1), 99, "7.0", vector(0) + 0.1 * vector(9))
+    new = [face(0), near, face(1), face(2)]
+    a, b, stranger, other = (each.face_id for each in Faces(database).add(number, new))
+    for name in ("u", "other"):
+        create_user(database, number, name)
+    associate(database, number, "other", [other])
+    # the first face is taken at any threshold, the second is held against it
+    result = associate(database, number, "u", [a, stranger, b, "no-such", other, a], least=0.9)
+    assert (result.changed, result.face_count) == ([a, b], 2)
+    low, unknown, owned = result.refused
+    assert (low.face_id, low.reason, low.user_id) == (stranger, "LOW_MATCH_CONFIDENCE", None)
+    assert low.cosine == pytest.approx(float(unit(1) @ unit(0)), abs=1e-5)
+    assert unknown == Refusal("no-such", "FACE_NOT_FOUND")
+    assert owned == Refusal(other, "ASSOCIATED_TO_A_DIFFERENT_USER", user_id="other")
+    again = associate(database, number, "u", [a, b], least=0.9)
+    assert (again.changed, again.refused, again.face_count) == ([], [], 2)
+    taken = disassociate(database, number, "u", [other, "no-such", stranger])
+    assert (taken.changed, taken.face_count) == ([], 2)
+    assert taken.refused == [
+        Refusal(other, "ASSOCIATED_TO_A_DIFFERENT_USER", user_id="other"),
+        Refusal("no-such", "FACE_NOT_FOUND"),
+    ]
+    with pytest.raises(UserMissingError):
+        associate(database, number, "nobody", [a])
+
+
+def test_a_user_has_at_most_100_faces(database: Database) -> None:
+    number = make(database)
+    ids = [each.face_id for each in Faces(database).add(number, [face(seed) for seed in range(102)])]
+    create_user(database, number, "u")
+    associate(database, number, "u", ids[:99])
+    with pytest.raises(FullError):
+        associate(database, number, "u", ids[99:])
+    assert len(Faces(database).page(number, limit=200, user_id="u")) == 99
+    assert associate(database, number, "u", ids[:100]).face_count == 100
+    assert associate(database, number, "u", ids[:100]).face_count == 100  # nothing new: no error
+    with pytest.raises(FullError):
+        associate(database, number, "u", [ids[101]])
+
+
+def test_pages_and_quota_of_users(database: Database) -> None:
+    number, users = make(database), Users(database)
+    names = ["b", "a", "c", "e", "d"]
+    for name in names:
+        create_user(database, number, name, limit=5)
+    with pytest.raises(FullError):
+        create_user(database, number, "f", limit=5)
+    seen: list[str] = []
+    after = 0
+    while page := users.page(number, after=after, limit=2):
+        seen += [each.user_id for each in page]
+        after = page[-1].number
+    assert seen == names
+    numbers = [each.number for each in users.page(number, limit=9)]
+    assert users.numbered(number, [numbers[1], 999])[numbers[1]].user_id == "a"
+
+
+# --- changes ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_replica_follows_every_change(database: Database) -> None:
+    """Random writes; after each, what a replica holds is what the tables hold."""
+    number, other = make(database), make(database, "other")
+    Faces(database).add(other, [face(1)])
+    changes = VectorChanges(database)
+    assert changes.newest(number) == 0
+    assert changes.newest(999) is None
+    with pytest.raises(CollectionMissingError):
+        changes.since(999, 0)
+    chance = random.Random(20240301)
+    replicas: list[Replica] = [Replica(database, number, "faces"), Replica(database, number, "users", limit=2)]
+    store, users = Faces(database), Users(database)
+    for name in "uvw":
+        create_user(database, number, name)
+    actions: list[Callable[[list[str], str], object]] = [
+        lambda ids, _: store.add(number, [face(chance.randrange(1000)) for _ in range(chance.randrange(1, 6))]),
+        lambda ids, _: store.delete(number, ids[:3]),
+        lambda ids, name: associate(database, number, name, ids[:3]),
+        lambda ids, name: disassociate(database, number, name, ids[: chance.choice([2, 100])]),
+    ]
+    for step in range(60):
+        ids = [each.face_id for each in store.page(number, limit=999)]
+        chance.shuffle(ids)
+        if ids or step == 0:
+            chance.choices(actions, [3, 1, 2, 2])[0](ids or ["none"], chance.choice("uvw"))
+        if chance.random() < 0.5:
+            check_replicas(replicas, store, users, number)
+    check_replicas(replicas, store, users, number)
+    assert len(replicas[0].vectors) > 20
+    assert replicas[1].vectors
+    for kind in ("faces", "users"):
+        fresh = Replica(database, number, kind, limit=4)
+        assert fresh.catch_up().keys() == replicas[kind == "users"].vectors.keys()
+
+
+def check_replicas(replicas: list[Replica], store: Faces, users: Users, number: int) -> None:
+    faces_now, users_now = (replica.catch_up() for replica in replicas)
+    stored = store.page(number, limit=999)
+    assert faces_now.keys() == {each.number for each in stored}
+    found = [users.find(number, name) for name in "uvw"]
+    truth = {user.number: user.vector for user in found if user is not None and user.vector is not None}
+    assert users_now.keys() == truth.keys()
+    for key, value in truth.items():
+        np.testing.assert_array_equal(users_now[key], value)
+
+
+@pytest.fixture
+def stop() -> Iterator[threading.Event]:
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def test_eight_writers_and_eight_readers(database: Database, stop: threading.Event) -> None:
+    """Nobody meets an error, no face is lost, and a replica that looks in between always holds a true state."""
+    number, store = make(database), Faces(database)
+    written: list[list[str]] = [[] for _ in range(8)]
+
+    def write(writer: int) -> None:
+        for step in range(8):
+            new = [face(writer * 1000 + step * 10 + n, external=f"w{writer}") for n in range(3)]
+            ids = [each.face_id for each in store.add(number, new)]
+            assert store.delete(number, ids[:1]).deleted == ids[:1]
+            written[writer] += ids[1:]
+            if step == 5:
+                create_user(database, number, f"u{writer}")
+                assert associate(database, number, f"u{writer}", ids).changed == ids[1:]
+
+    def read(_: int) -> int:
+        replica, looks = Replica(database, number, "faces", limit=50), 0
+        while not stop.is_set():
+            acknowledged = [set(ids) for ids in written]
+            held = replica.catch_up()
+            rows = store.numbered(number, held)
+            seen = {row.face_id for row in rows.values()}
+            assert all(ids <= seen for ids in acknowledged)  # read after write
+            looks += 1
+        assert len(replica.catch_up()) == 8 * 8 * 2
+        return looks
+
+    with ThreadPoolExecutor(16) as pool:
+        readers = [pool.submit(read, n) for n in range(8)]
+        writers = [pool.submit(write, n) for n in range(8)]
+        try:
+            for future in writers:
+                future.result(timeout=120)
+        finally:
+            stop.set()
+        assert all(future.result(timeout=120) >= 1 for future in readers)
+    assert {each.face_id for each in store.page(number, limit=999)} == {one for ids in written for one in ids}
+    assert described(database)[2:] == (8 * 8 * 2, 8)
