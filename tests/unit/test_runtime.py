@@ -1,6 +1,8 @@
 """The runtime: loading once, running from many threads, unloading when idle, batching."""
 
 import gc
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -9,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
+from onnx import TensorProto, helper
 
 from openrek.vision.runtime import (
     Model,
@@ -246,6 +250,70 @@ def test_a_forgotten_runtime_keeps_no_thread(cards: Path, tmp_path: Path) -> Non
     assert not reaper.is_alive()
 
 
+def test_memory_that_no_run_needs_is_given_back(make: Callable[..., Runtime], monkeypatch: pytest.MonkeyPatch) -> None:
+    released: list[float] = []
+    monkeypatch.setattr(module, "TICK", 0.05)
+    monkeypatch.setattr(module.memory, "release", lambda: released.append(time.monotonic()))
+    model = make().model("double")
+    eventually(lambda: len(released) == 1)
+    time.sleep(0.2)
+    assert len(released) == 1  # nothing ran since
+    model.run({"x": ONE})
+    eventually(lambda: len(released) == 2)
+
+
+BALLOON = """
+import pathlib, sys
+import numpy as np
+from openrek.vision.runtime import Runtime, memory
+
+def resident():
+    return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * 4096 // 2**20
+
+runtime = Runtime(cache=pathlib.Path(sys.argv[1]), extra_cards=pathlib.Path(sys.argv[1]), threads=1)
+model = runtime.model("balloon")
+before = resident()
+model.run({"x": np.ones((10, 3), np.float32)})
+after = resident()
+memory.release()
+print(before, after, resident())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_arena_is_shrunk(tmp_path: Path) -> None:
+    """A model whose inner tensor takes 256 MiB: held by the arena after the run, gone after `release`."""
+    content = balloon()
+    write_card(tmp_path, "balloon", content, "file:balloon.onnx")
+    (tmp_path / "balloon.onnx").write_bytes(content)
+    done = subprocess.run([sys.executable, "-c", BALLOON, tmp_path], capture_output=True, text=True, check=True)
+    before, after, released = map(int, done.stdout.split())
+    assert after - before > 200
+    assert released - before < 50
+
+
+def balloon() -> bytes:
+    graph = helper.make_graph(
+        [
+            helper.make_node("ReduceSum", ["x"], ["total"], keepdims=0),
+            helper.make_node("Expand", ["total", "shape"], ["large"]),
+            helper.make_node("Exp", ["large"], ["larger"]),
+            helper.make_node("ReduceMax", ["larger"], ["y"], keepdims=0),
+        ],
+        "balloon",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [])],
+        [helper.make_tensor("shape", TensorProto.INT64, [1], [64 * 2**20])],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8).SerializeToString()
+
+
+def test_the_smallest_model_is_sound() -> None:
+    model = onnx.load_from_string(module.memory.IDENTITY)
+    onnx.checker.check_model(model)
+    assert [node.op_type for node in model.graph.node] == ["Identity"]
+
+
 # --- batches ----------------------------------------------------------------------------------------------------------
 
 
@@ -371,7 +439,7 @@ def test_results_that_cannot_be_taken_apart_are_run_one_by_one() -> None:
 
     batcher = Batcher(total, window=0.5, limit=3)
     results: list[float] = []
-    together(4, lambda place: results.append(float(batcher.run({"x": np.full((1, 3), place)})[0][0])))
+    together(4, lambda place: results.append(float(batcher.run({"x": np.full((1, 5), place)})[0][0])))
     assert sorted(results) == [0, 1, 2, 3]
 
 

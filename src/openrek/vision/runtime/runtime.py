@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from openrek.vision.runtime import memory
 from openrek.vision.runtime.cards import Card
 from openrek.vision.runtime.catalogue import Catalogue
 from openrek.vision.runtime.errors import ModelError
@@ -24,6 +25,9 @@ log = logging.getLogger(__name__)
 THREADS = 8
 """Most threads a run takes by default: these models are small, and more cores serve more calls at once instead."""
 
+TICK = 10.0
+"""Seconds between two looks at what memory can be given back."""
+
 
 class Model:
     """A model of the catalogue, ready to run. May be kept: it loads itself again after an idle time.
@@ -38,7 +42,7 @@ class Model:
         self._lock = threading.Lock()
         self._session: Session | None = None
         self._users = 0
-        self._last_used = time.monotonic()
+        self.last_used = time.monotonic()
         self._batcher: Any = None
         with self._use() as session:
             self.metadata: Mapping[str, str] = session.metadata
@@ -69,7 +73,7 @@ class Model:
     def unload(self, idle: float = 0.0) -> bool:
         """Leave memory unless in use or used within the last `idle` seconds. Returns whether it is out of memory."""
         with self._lock:
-            if self._users == 0 and time.monotonic() - self._last_used >= idle:
+            if self._users == 0 and time.monotonic() - self.last_used >= idle:
                 self._session = None
             return self._session is None
 
@@ -87,7 +91,7 @@ class Model:
         finally:
             with self._lock:
                 self._users -= 1
-                self._last_used = time.monotonic()
+                self.last_used = time.monotonic()
 
 
 class Runtime:
@@ -177,12 +181,18 @@ class Runtime:
 
 
 def _reap(runtime: "weakref.ref[Runtime]", closed: threading.Event, idle: float) -> None:
-    """Unload idle models, at most a quarter of the idle time late, until the runtime is closed or forgotten."""
-    while not closed.wait(min(60.0, idle / 4)):
+    """Unload idle models and give back memory that no run needs, until the runtime is closed or forgotten."""
+    released = 0.0
+    while not closed.wait(min(TICK, idle / 4)):
         alive = runtime()
         if alive is None:
             return
-        for model in list(alive._models.values()):
-            if model.loaded and model.unload(idle):
-                log.info("unloaded %s after %.0f s without use", model.card.name, idle)
+        models = list(alive._models.values())
         del alive
+        for model in models:
+            if model.loaded and model.unload(idle):
+                released = 0.0
+                log.info("unloaded %s after %.0f s without use", model.card.name, idle)
+        if any(model.last_used >= released for model in models):
+            released = time.monotonic()
+            memory.release()

@@ -1,13 +1,14 @@
 """ONNX Runtime sessions.
 
-The settings were chosen by measurement (see docs/decisions/model-runtime.md): threads that sleep rather than spin while
-they wait, and an arena that gives its memory back after each run.
+The settings were chosen by measurement (see docs/decisions/0005-model-runtime.md): threads that sleep rather than spin
+while they wait, and one memory arena for all sessions.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from openrek.vision.runtime import memory
 from openrek.vision.runtime.errors import ModelRunError
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Session:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        memory.share(options)
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=list(execution_providers()))
         except Exception as error:
@@ -44,7 +46,6 @@ class Session:
         self._name = name
         self._run_options = onnxruntime.RunOptions()
         self._run_options.log_severity_level = 4
-        self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         self.providers = tuple(str(provider) for provider in self._session.get_providers())
         self.input_names = tuple(str(value.name) for value in self._session.get_inputs())
         self.output_names = tuple(str(value.name) for value in self._session.get_outputs())
