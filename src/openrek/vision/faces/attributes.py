@@ -1,0 +1,226 @@
+"""What a face looks like: age range, gender, smile, glasses, beard, expression, what hides it, and 30 landmarks.
+
+One network sees each face once, upright and at one size (`align`), and answers everything; only the parts that were
+asked for are computed. Its card says how it was trained and how well it does for whom.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openrek.vision.faces import eyes
+from openrek.vision.faces.align import SIZE, align, inverse, transform
+from openrek.vision.faces.result import Faces
+from openrek.vision.image import Picture
+from openrek.vision.runtime import Model, Runtime
+
+Floats = NDArray[np.float32]
+
+MODEL: Final = "face-attributes"
+_BATCH = 16
+
+EMOTIONS: Final = ("happy", "sad", "angry", "confused", "disgusted", "surprised", "calm", "fear")
+"""Columns of `FaceAttributes.emotions`."""
+
+_FELT: Final = {  # the network's classes
+    "happy": "happy",
+    "sad": "sad",
+    "angry": "angry",
+    "disgusted": "disgust",
+    "surprised": "surprise",
+    "calm": "neutral",
+    "fear": "fear",
+}
+
+LANDMARKS_30: Final = (
+    "eyeLeft",
+    "eyeRight",
+    "mouthLeft",
+    "mouthRight",
+    "nose",
+    "leftEyeBrowLeft",
+    "leftEyeBrowRight",
+    "leftEyeBrowUp",
+    "rightEyeBrowLeft",
+    "rightEyeBrowRight",
+    "rightEyeBrowUp",
+    "leftEyeLeft",
+    "leftEyeRight",
+    "leftEyeUp",
+    "leftEyeDown",
+    "rightEyeLeft",
+    "rightEyeRight",
+    "rightEyeUp",
+    "rightEyeDown",
+    "noseLeft",
+    "noseRight",
+    "mouthUp",
+    "mouthDown",
+    "leftPupil",
+    "rightPupil",
+    "upperJawlineLeft",
+    "midJawlineLeft",
+    "chinBottom",
+    "midJawlineRight",
+    "upperJawlineRight",
+)
+"""Left and right are the viewer's on an upright face."""
+
+
+class Trait(StrEnum):
+    """What can be asked for."""
+
+    AGE = "age"
+    GENDER = "gender"
+    SMILE = "smile"
+    EYEGLASSES = "eyeglasses"
+    SUNGLASSES = "sunglasses"
+    EYES_OPEN = "eyes_open"
+    MOUTH_OPEN = "mouth_open"
+    BEARD = "beard"
+    MUSTACHE = "mustache"
+    EMOTIONS = "emotions"
+    OCCLUDED = "occluded"
+    EYE_DIRECTION = "eye_direction"
+    LANDMARKS = "landmarks"
+
+
+_COLUMNS: Final = {
+    Trait.GENDER: "male",
+    Trait.SMILE: "smile",
+    Trait.EYEGLASSES: "eyeglasses",
+    Trait.SUNGLASSES: "sunglasses",
+    Trait.MOUTH_OPEN: "mouth_open",
+    Trait.BEARD: "beard",
+    Trait.MUSTACHE: "mustache",
+    Trait.OCCLUDED: "occluded",
+}
+_EYES = frozenset({Trait.EYES_OPEN, Trait.EYE_DIRECTION})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FaceAttributes:
+    """N faces, in columns, in the order of the `Faces` they were read from; what was not asked for is None.
+
+    age: (N, 2) whole years, lower and upper end of the likely range.
+    male: (N,) probability that the face looks male rather than female; not gender identity.
+    smile, eyeglasses, sunglasses, eyes_open, mouth_open, beard, mustache: (N,) probability 0..1.
+    occluded: (N,) probability that eyes, nose or mouth are covered or out of the picture.
+    emotions: (N, 8) scores 0..1 of EMOTIONS: what the expression looks like.
+    eye_direction: (N, 3) yaw and pitch of the gaze in degrees relative to the head, and a confidence 0..1.
+    landmarks: (N, 30, 2) x, y of LANDMARKS_30 in pixels of the picture.
+    """
+
+    age: NDArray[np.int32] | None = None
+    male: Floats | None = None
+    smile: Floats | None = None
+    eyeglasses: Floats | None = None
+    sunglasses: Floats | None = None
+    eyes_open: Floats | None = None
+    mouth_open: Floats | None = None
+    beard: Floats | None = None
+    mustache: Floats | None = None
+    occluded: Floats | None = None
+    emotions: Floats | None = None
+    eye_direction: Floats | None = None
+    landmarks: Floats | None = None
+
+
+def face_attributes(picture: Picture, faces: Faces, runtime: Runtime, wanted: Collection[Trait]) -> FaceAttributes:
+    """The traits `wanted` of every face. Raises ModelUnavailableError where a model's file cannot be had."""
+    asked = frozenset(wanted)
+    outputs = _outputs_for(asked)
+    if not outputs:
+        return FaceAttributes()
+    model = runtime.model(MODEL)
+    crops, matrices = align(picture.pixels, faces.landmarks)
+    raw = _run(model, crops, outputs)
+    found: dict[str, NDArray[np.float32] | NDArray[np.int32]] = {}
+    if "attributes" in raw:
+        names = model.metadata["attributes"].split(",")
+        for trait in asked & _COLUMNS.keys():
+            found[_COLUMNS[trait]] = raw["attributes"][:, names.index(_COLUMNS[trait])]
+    if Trait.OCCLUDED in asked:
+        found["occluded"] = np.maximum(found["occluded"], _out_of_frame(faces.landmarks, picture))
+    if "age" in raw:
+        low, high = (float(level) for level in model.metadata["age_levels"].split(","))
+        found["age"] = np.stack(age_ranges(raw["age"], (low, high)), axis=1)
+    if "emotions" in raw:
+        found["emotions"] = eight_emotions(raw["emotions"], model.metadata["emotions"].split(","))
+    if Trait.LANDMARKS in asked:
+        found["landmarks"] = transform(inverse(matrices), raw["landmarks"])
+    if asked & _EYES:
+        names = model.metadata["attributes"].split(",")
+        dark = raw["attributes"][:, names.index("sunglasses")]
+        patches = eyes.patches(picture.pixels, matrices, raw["landmarks"])
+        opened = eyes.opened(patches, dark, runtime)
+        if Trait.EYES_OPEN in asked:
+            found["eyes_open"] = opened
+        if Trait.EYE_DIRECTION in asked:
+            found["eye_direction"] = eyes.direction(picture.pixels, matrices, raw["landmarks"], opened, dark)
+    return FaceAttributes(**found)  # type: ignore[arg-type]
+
+
+def _outputs_for(asked: frozenset[Trait]) -> list[str]:
+    """The network's outputs that answer the question."""
+    outputs = []
+    if asked & (_COLUMNS.keys() | _EYES):
+        outputs.append("attributes")
+    if Trait.AGE in asked:
+        outputs.append("age")
+    if Trait.EMOTIONS in asked:
+        outputs.append("emotions")
+    if asked & (_EYES | {Trait.LANDMARKS}):
+        outputs.append("landmarks")
+    return outputs
+
+
+def _run(model: Model, crops: NDArray[np.uint8], outputs: list[str]) -> dict[str, Floats]:
+    """Outputs by name, each with a row a face; crops and their mirror images are both read and averaged."""
+    parts: list[list[Floats]] = [[] for _ in outputs]
+    for start in range(0, max(len(crops), 1), _BATCH):
+        batch = crops[start : start + _BATCH]
+        if len(batch) == 0:
+            batch = np.zeros((1, SIZE, SIZE, 3), np.uint8)
+        for kept, value in zip(parts, model.run({"crops": batch}, outputs), strict=True):
+            kept.append(value[: len(crops) - start] if len(crops) else value[:0])
+    return {name: np.concatenate(part) for name, part in zip(outputs, parts, strict=True)}
+
+
+def _out_of_frame(landmarks: Floats, picture: Picture) -> Floats:
+    """1 where one of the five points lies outside the picture, else 0: (N,)."""
+    size = np.array([picture.width, picture.height], np.float32)
+    outside = np.any((landmarks < 0) | (landmarks >= size), axis=(1, 2))
+    return np.asarray(outside, np.float32)
+
+
+def age_ranges(distribution: Floats, levels: tuple[float, float]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Lower and upper age (N,) between which the share of `levels` of a distribution over whole years (N, A) lies."""
+    cumulated = np.cumsum(distribution, axis=1)
+    low = (cumulated < levels[0]).sum(axis=1)
+    high = (cumulated < levels[1]).sum(axis=1)
+    last = distribution.shape[1] - 1
+    return np.minimum(low, last).astype(np.int32), np.minimum(high, last).astype(np.int32)
+
+
+def eight_emotions(probability: Floats, names: list[str]) -> Floats:
+    """Scores of EMOTIONS (N, 8) from the probabilities (N, 7) of the network's classes `names`.
+
+    There is no labelled set of confused faces. Being confused is read from the network's own indecision: a quarter of
+    the squared relative entropy of the seven, so it stays small on a clear expression and never exceeds 0.25; the
+    others share the rest.
+    """
+    clipped = probability.clip(1e-9, 1)
+    entropy = -(clipped * np.log(clipped)).sum(axis=1) / np.log(probability.shape[1])
+    confused = 0.25 * entropy**2
+    scores = np.empty((len(probability), len(EMOTIONS)), np.float32)
+    for column, name in enumerate(EMOTIONS):
+        if name == "confused":
+            scores[:, column] = confused
+        else:
+            scores[:, column] = probability[:, names.index(_FELT[name])] * (1 - confused)
+    return scores

@@ -1,0 +1,129 @@
+"""Train the face network on what `prepare` wrote.
+
+    python -m training.faces.train --cache CACHE --imagenet efficientnet-lite0.pth --out RUN --steps 9000
+
+Keeps `RUN/last.pt` (to go on from after an interruption) and `RUN/log.jsonl`. Uses a GPU where there is one.
+"""
+
+import argparse
+import copy
+import json
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from training.faces import losses
+from training.faces.batches import stream
+from training.faces.model import FaceNet, start
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run. `rate` is the highest learning rate, reached after `warm` of the steps and followed by a half cosine
+    to zero."""
+
+    steps: int = 9000
+    rate: float = 8e-4
+    warm: float = 0.06
+    decay: float = 0.03
+    seed: int = 20260
+    keep_every: int = 250
+
+
+def rate_at(plan: Plan, step: int) -> float:
+    part = step / plan.steps
+    if part < plan.warm:
+        return plan.rate * (part / plan.warm)
+    return plan.rate * 0.5 * (1 + math.cos(math.pi * (part - plan.warm) / (1 - plan.warm)))
+
+
+@torch.no_grad()
+def follow(average: FaceNet, net: FaceNet, step: int) -> None:
+    """Exponential moving average of the weights, over about the last 500 steps."""
+    share = max(1 / 500, 1 / (step + 1))
+    for kept, value in zip(average.parameters(), net.parameters(), strict=True):
+        if value.requires_grad:
+            kept.lerp_(value, share)
+
+
+def _fresh(imagenet: Path, cache: Path, plan: Plan, workers: int) -> FaceNet:
+    torch.manual_seed(plan.seed)
+    net = start(imagenet)
+    batches = stream(cache, plan.seed + 1, workers)
+    net.trunk.measure_statistics(((next(batches).crops.float() - 127) / 128) for _ in range(12))
+    return net
+
+
+def run(cache: Path, imagenet: Path, out: Path, plan: Plan, workers: int = 1, threads: int = 2) -> None:
+    """Train to the end of the plan, from `out/last.pt` where there is one."""
+    torch.set_num_threads(threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    out.mkdir(parents=True, exist_ok=True)
+    kept = out / "last.pt"
+    state = torch.load(kept, map_location="cpu", weights_only=True) if kept.exists() else None
+    net = FaceNet() if state else _fresh(imagenet, cache, plan, workers)
+    if state:
+        net.load_state_dict(state["net"])
+    net = net.to(device).train()
+    net.precision = torch.bfloat16
+    average = copy.deepcopy(net)
+    learnt = [value for value in net.parameters() if value.requires_grad]
+    decayed = [value for value in learnt if value.ndim > 1]
+    others = [value for value in learnt if value.ndim <= 1]
+    optimiser = torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": plan.decay}, {"params": others, "weight_decay": 0.0}], betas=(0.9, 0.99)
+    )
+    step = 0
+    if state:
+        average.load_state_dict(state["average"])
+        optimiser.load_state_dict(state["optimiser"])
+        step = int(state["step"])
+    batches = stream(cache, plan.seed + step, workers)
+    sums: dict[str, Tensor] = {}
+    began = time.monotonic()
+    since = 0
+    while step < plan.steps:
+        batch = next(batches).to(device)
+        for group in optimiser.param_groups:
+            group["lr"] = rate_at(plan, step)
+        parts = losses.losses(net, batch)
+        optimiser.zero_grad(set_to_none=True)
+        losses.total(parts).backward()
+        torch.nn.utils.clip_grad_norm_(learnt, 5.0)
+        optimiser.step()
+        follow(average, net, step)
+        step, since = step + 1, since + len(batch.number)
+        for name, value in parts.items():
+            sums[name] = sums.get(name, torch.zeros((), device=device)) + value.detach()
+        if step % 50 == 0:
+            line = {name: round(float(value) / 50, 4) for name, value in sums.items()}
+            speed = round(since / (time.monotonic() - began), 1)
+            _log(out / "log.jsonl", {"step": step, "faces_per_second": speed, **line})
+            sums, since, began = {}, 0, time.monotonic()
+        if step % plan.keep_every == 0 or step == plan.steps:
+            whole = {"net": net.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict()}
+            torch.save({**whole, "step": step}, kept.with_suffix(".new"))
+            kept.with_suffix(".new").replace(kept)
+
+
+def _log(path: Path, line: dict[str, float]) -> None:
+    with open(path, "a") as log:
+        log.write(json.dumps(line) + "\n")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--imagenet", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=Plan.steps)
+    parser.add_argument("--rate", type=float, default=Plan.rate)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
+    asked = parser.parse_args()
+    plan = Plan(steps=asked.steps, rate=asked.rate)
+    run(asked.cache, asked.imagenet, asked.out, plan, asked.workers, asked.threads)
