@@ -16,7 +16,6 @@ def doctor(as_json: JsonOption = False) -> None:
     Changes nothing. Exit status 1 when something is wrong.
     """
     from rich.markup import escape
-    from rich.padding import Padding
 
     from openrek.cli.checks import State, examine
 
@@ -29,10 +28,9 @@ def doctor(as_json: JsonOption = False) -> None:
         if finding.area != area:
             area = finding.area
             console.print(f"[bold]{area}[/]")
-        text = f"{MARKS[finding.state]} {escape(finding.text)}"
+        console.print(f"  {MARKS[finding.state]} {escape(finding.text)}", highlight=False, soft_wrap=True)
         if finding.fix:
-            text += f"\n  [cyan]→ {escape(finding.fix)}[/]"
-        console.print(Padding.indent(text, 2), highlight=False)
+            console.print(f"    [cyan]→ {escape(finding.fix)}[/]", highlight=False, soft_wrap=True)
     count = sum(finding.state is State.WRONG for finding in findings)
     if as_json:
         print(json.dumps({"wrong": count, "findings": [asdict(finding) for finding in findings]}, indent=2))

@@ -39,7 +39,7 @@ class DownloadBars:
                 task = self._tasks[name] = self._progress.add_task(name, total=total)
             self._progress.update(task, completed=done, total=total)
             if self._progress.finished:
-                self._progress.stop()
+                self._stop()
 
     def __enter__(self) -> "DownloadBars":
         return self
@@ -47,4 +47,9 @@ class DownloadBars:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        with self._lock:
+            self._stop()
+
+    def _stop(self) -> None:
+        if self._progress.live.is_started:  # stopping what never ran would print an empty line
+            self._progress.stop()
