@@ -76,10 +76,11 @@ class Collections:
         rows = self._database.fetch(_DESCRIBED, account_id=account_id, region=region, collection_id=collection_id)
         return Description._make(rows[0]) if rows else None
 
-    def hold(self, connection: Connection, account_id: str, region: str, collection_id: str) -> bool:
-        """Whether the collection with an id is there; it stays until the end of the transaction."""
+    def hold(self, connection: Connection, account_id: str, region: str, collection_id: str) -> Collection | None:
+        """As `find`, in a transaction that writes; the collection stays as it is until that ends."""
         mine = {"account_id": account_id, "region": region, "collection_id": collection_id}
-        return connection.execute(_NAMED.with_for_update(), mine).first() is not None
+        row = connection.execute(_NAMED.with_for_update(), mine).one_or_none()
+        return Collection._make(row) if row is not None else None
 
     def create(
         self,
