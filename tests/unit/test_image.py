@@ -100,6 +100,16 @@ def test_heif_is_not_turned_twice(orientation: int) -> None:
     assert_scene(image.decode().pixels)
 
 
+def test_heif_with_alpha_and_without_colour() -> None:
+    clear = Image.new("RGBA", (96, 80), (200, 100, 0, 128))
+    found = load_image(heif(clear)).pixels.reshape(-1, 3).astype(int)
+    assert np.abs(found - (227, 177, 127)).max() <= 4
+    grey = load_image(heif(Image.new("L", (96, 80), 90))).pixels
+    assert grey.shape == (80, 96, 3)
+    assert np.abs(grey.astype(int) - 90).max() <= 2
+    assert (grey[..., 0] == grey[..., 2]).all()
+
+
 def test_png_is_used_as_is() -> None:
     data = encoded(scene(), "PNG", exif=with_orientation(6))
     image = open_image(data)

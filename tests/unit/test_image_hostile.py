@@ -215,6 +215,13 @@ def test_frames_after_the_first_are_not_read() -> None:
     assert np.array_equal(cut, first)
 
 
+def test_heif_with_metadata_of_an_unknown_kind_harms_nothing() -> None:
+    # reading such metadata through pi-heif 1.4's Python layer crashes the process
+    data = heif(scene(), 6)
+    kind = data.index(b"Exif")
+    assert open_image(data[:kind] + b"Ex\x8ff" + data[kind + 4 :], formats=RELAXED_FORMATS).decode().height == 96
+
+
 def test_gif_named_jpg_is_a_gif() -> None:
     with pytest.raises(UnsupportedFormatError, match="GIF"):
         open_image(encoded(scene(), "GIF"))

@@ -1,18 +1,17 @@
-"""WebP, AVIF, HEIF, GIF, TIFF and BMP through Pillow and pi-heif.
+"""The formats of the profile `relaxed`: WebP, AVIF, GIF, TIFF and BMP through Pillow, HEIF through libheif.
 
-The plug-in classes are used directly: `Image.open` would try every registered format, and its size limit and HEIF's
-registration are global to the process.
+Pillow's plug-in classes are used directly: `Image.open` would try every registered format, and its size limit is global
+to the process.
 """
 
 import io
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 from numpy.typing import NDArray
-from pi_heif import HeifImageFile
 from PIL import Image
 from PIL.AvifImagePlugin import AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
@@ -21,6 +20,7 @@ from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from openrek.vision.image import heif
 from openrek.vision.image.errors import ImageDimensionsError, ImageError, UnreadableImageError
 from openrek.vision.image.orientation import exif_orientation, swaps_sides, upright
 from openrek.vision.image.png import on_white
@@ -28,13 +28,12 @@ from openrek.vision.image.png import on_white
 _READERS: dict[str, type[ImageFile]] = {
     "WEBP": WebPImageFile,
     "AVIF": AvifImageFile,
-    "HEIF": HeifImageFile,
     "GIF": GifImageFile,
     "TIFF": TiffImageFile,
     "BMP": BmpImageFile,
 }
 _TURNED_BY_US = frozenset({"WEBP", "AVIF"})
-"""HEIF's library and Pillow's TIFF reader turn the picture themselves and report the upright size."""
+"""Pillow's TIFF reader turns the picture itself and reports the upright size."""
 
 _warnings_lock = threading.Lock()
 
@@ -65,6 +64,9 @@ def read_size(data: bytes, format: str, max_pixels: int) -> tuple[int, int]:
     """Width and height of the upright picture, from its header. Raises ImageError."""
     if format == "WEBP":  # its reader allocates the whole canvas when it opens
         _refuse_large(_webp_canvas(data), max_pixels)
+    if format == "HEIF":
+        with _as_image_error(format):
+            return heif.read_size(data)
     with _as_image_error(format), _open(data, format) as image:
         width, height = image.size
         if swaps_sides(_orientation(image, format)):
@@ -74,9 +76,13 @@ def read_size(data: bytes, format: str, max_pixels: int) -> tuple[int, int]:
 
 def decode(data: bytes, format: str) -> NDArray[np.uint8]:
     """Upright pixels (H, W, 3) RGB of the first frame, transparency on white. Raises ImageError."""
+    if format == "HEIF":
+        with _as_image_error(format):
+            return heif.decode(data)
     with _as_image_error(format), _open(data, format) as image:
         orientation = _orientation(image, format)
-        image.load()
+        with _quiet() if format == "TIFF" else nullcontext():  # it reads its tags once more
+            image.load()
         return upright(_rgb(image), orientation)
 
 
