@@ -308,6 +308,19 @@ def balloon() -> bytes:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8).SerializeToString()
 
 
+def test_memory_of_unloaded_models_is_trimmed(make: Callable[..., Runtime], monkeypatch: pytest.MonkeyPatch) -> None:
+    trimmed: list[bool] = []
+    monkeypatch.setattr(module.memory, "trim", lambda: trimmed.append(True))
+    runtime = make(idle=0.1)
+    runtime.model("double")
+    eventually(lambda: runtime.loaded() == ())
+    eventually(lambda: trimmed == [True])
+
+
+def test_trimming_does_no_harm() -> None:
+    module.memory.trim()
+
+
 def test_the_smallest_model_is_sound() -> None:
     model = onnx.load_from_string(module.memory.IDENTITY)
     onnx.checker.check_model(model)

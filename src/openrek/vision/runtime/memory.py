@@ -5,7 +5,9 @@ share one (`session.use_env_allocators`), and `release` returns its unused regio
 docs/decisions/0005-model-runtime.md for the measurements.
 """
 
+import ctypes
 import threading
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +37,12 @@ def release() -> None:
     with _lock:
         session, shrink = _identity()
         session.run(None, {"x": np.zeros(1, np.float32)}, shrink)
+
+
+def trim() -> None:
+    """Return what unloaded models left in the C library's heap to the system; does nothing where glibc is not used."""
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @cache

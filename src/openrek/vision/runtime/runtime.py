@@ -189,10 +189,10 @@ def _reap(runtime: "weakref.ref[Runtime]", closed: threading.Event, idle: float)
             return
         models = list(alive._models.values())
         del alive
-        for model in models:
-            if model.loaded and model.unload(idle):
-                released = 0.0
-                log.info("unloaded %s after %.0f s without use", model.card.name, idle)
-        if any(model.last_used >= released for model in models):
+        unloaded = [model.card.name for model in models if model.loaded and model.unload(idle)]
+        if unloaded or any(model.last_used >= released for model in models):
             released = time.monotonic()
             memory.release()
+        if unloaded:
+            memory.trim()
+            log.info("unloaded %s after %.0f s without use", ", ".join(unloaded), idle)
