@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from openrek.vision.runtime.dlib_resnet import dlib_resnet
 from openrek.vision.runtime.errors import CardError
 
 
@@ -61,7 +62,14 @@ def dynamic_input(source: Path, options: Mapping[str, Any]) -> bytes:
     return bytes(model.SerializeToString(deterministic=True))
 
 
-STEPS: Mapping[str, Step] = {step.name: step for step in [Step("dynamic-input", 1, dynamic_input)]}
+def dlib_face_recognition(source: Path, options: Mapping[str, Any]) -> bytes:
+    """dlib's face recognition weights as ONNX; see `dlib_resnet`. No options."""
+    return dlib_resnet(source)
+
+
+STEPS: Mapping[str, Step] = {
+    step.name: step for step in [Step("dynamic-input", 1, dynamic_input), Step("dlib-resnet", 1, dlib_face_recognition)]
+}
 
 
 def step_of(name: str) -> Step:
