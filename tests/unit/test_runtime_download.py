@@ -22,7 +22,7 @@ def server(tmp_path: Path) -> Iterator[FileServer]:
 
 @pytest.fixture
 def client() -> Iterator[Client]:
-    with Client(timeout=(2.0, 0.3)) as client:
+    with Client(timeout=(5.0, 1.0)) as client:
         client.trust_env = False
         yield client
 

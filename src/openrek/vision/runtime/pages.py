@@ -32,7 +32,12 @@ def _list(cards: Iterable[Card]) -> str:
         f"# Models\n\n{MARK}\n"
         "The pack `base` does every job and is fetched on first use, or by `openrek models pull base`; `plus` holds "
         "larger or alternative public models (`openrek models pull plus`). Every file is checked against the SHA-256 "
-        "in its card.\n\n" + _table(("model", "task", "version", "packs", "licence", "size"), rows)
+        "in its card. `OPENREK_MODEL_MIRROR` names a folder or an address in which a file is looked for before its own "
+        "source: as `<sha256>/<file>`, as the path of its address, or as `<file>`. With `OPENREK_OFFLINE=1` nothing is "
+        "downloaded; a mirror folder still serves.\n\n"
+        "A model of your own: put a card `<name>.toml` and its ONNX file into `<OPENREK_HOME>/models.d`, with "
+        '`sources = ["file:<name>.onnx"]`, its SHA-256 and its size; `openrek models verify <name>` checks it.\n\n'
+        + _table(("model", "task", "version", "packs", "licence", "size"), rows)
     )
 
 
