@@ -16,7 +16,7 @@ def blank(width: int = 800, height: int = 600, value: int = 128) -> Picture:
 def changed(picture: Picture, **parts: object) -> NDArray[np.bool_]:
     """Where the annotated picture differs from the plain one, at the same size."""
     drawn = np.asarray(annotate(picture, **parts))  # type: ignore[arg-type]
-    return (drawn[: picture.height, : picture.width] != picture.pixels).any(axis=2)
+    return np.asarray((drawn[: picture.height, : picture.width] != picture.pixels).any(axis=2))
 
 
 def extent(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:

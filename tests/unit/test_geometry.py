@@ -137,7 +137,7 @@ def test_polygon_intersection_agrees_with_boxes(b: np.ndarray) -> None:
 @given(st.floats(0, 360), st.floats(0.25, 3.75))
 def test_a_turn_changes_no_share(degrees: float, cut: float) -> None:
     word = geometry.rotate_points([[0, 0], [4, 0], [4, 1], [0, 1]], degrees, (300, 200))
-    region = geometry.rotate_points([[cut, -9], [20, -9], [20, 9], [cut, 9]], degrees, (300, 200))
+    region = geometry.rotate_points([[cut, -9.0], [20.0, -9.0], [20.0, 9.0], [cut, 9.0]], degrees, (300, 200))
     assert geometry.share_inside(word, region) == pytest.approx((4 - cut) / 4, abs=1e-3)
     assert geometry.share_inside(word, word) == pytest.approx(1, abs=1e-3)
 

@@ -152,8 +152,8 @@ def striped(*parts: tuple[str, int]) -> NDArray[np.intp]:
     return np.concatenate([np.full(count, index[name]) for name, count in parts])
 
 
-def shares(names: NDArray[np.intp], **options: int) -> list[tuple[str, float]]:
-    return [(found.colour.css, found.percent) for found in dominant_colours(names, **options)]
+def shares(names: NDArray[np.intp], limit: int = 10) -> list[tuple[str, float]]:
+    return [(found.colour.css, found.percent) for found in dominant_colours(names, limit=limit)]
 
 
 def test_shares_are_ordered_and_small_ones_dropped() -> None:

@@ -104,7 +104,7 @@ def test_an_object_needs_bucket_and_name(s3_object: Any, missing: str) -> None:
 
 
 def test_missing_and_unreachable_objects() -> None:
-    image = {"S3Object": {"Bucket": "b", "Name": "k"}}
+    image: Any = {"S3Object": {"Bucket": "b", "Name": "k"}}
     assert refused(InvalidS3ObjectException, image, services()).startswith(f"{S3_TEXT} (there is no 'k'")
     down = services(Objects(failure=ObjectStoreError("cannot connect")))
     assert refused(InvalidS3ObjectException, image, down) == f"{S3_TEXT} (cannot connect)"
@@ -113,7 +113,7 @@ def test_missing_and_unreachable_objects() -> None:
 def test_an_object_of_15_mb_passes_and_one_byte_more_does_not() -> None:
     limit = 15 * 1024 * 1024
     fits = JPEG + bytes(limit - len(JPEG))  # what trails a JPEG's end marker is ignored
-    image = {"S3Object": {"Bucket": "b", "Name": "k"}}
+    image: Any = {"S3Object": {"Bucket": "b", "Name": "k"}}
     assert open_request_image(image, services(Objects({("b", "k", None): fits})), min_side=64).width == 96
     larger = services(Objects({("b", "k", None): fits + b"\0"}))
     message = refused(ImageTooLargeException, image, larger)
@@ -163,7 +163,7 @@ def test_bomb() -> None:
 
 
 def test_formats_of_the_profiles() -> None:
-    gif = {"Bytes": sized(100, 90, "GIF")}
+    gif: Any = {"Bytes": sized(100, 90, "GIF")}
     message = refused(InvalidImageFormatException, gif, services())
     assert message == (
         "Request has invalid image format: the bytes are GIF; accepted are JPEG, PNG. "
