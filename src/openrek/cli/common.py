@@ -52,6 +52,7 @@ def foreseeable() -> tuple[type[Exception], ...]:
 
 def services_from(settings: Settings) -> "Services":
     """What handlers work with, for commands that need no server; downloads of models show bars on standard error."""
+    from openrek.cli.progress import DownloadBars
     from openrek.service.services import Services
 
-    return Services(settings)
+    return Services(settings, progress=DownloadBars())

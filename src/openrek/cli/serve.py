@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import socket
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from openrek.settings import Profile, Settings
 
 if TYPE_CHECKING:
     from openrek.store.access_keys import FirstKey
+    from openrek.vision.runtime import Runtime
 
 
 def serve(
@@ -88,8 +90,10 @@ async def _run(settings: Settings, listener: socket.socket, *, warm: bool, ready
     import uvicorn
 
     from openrek.app import create_app
+    from openrek.cli.progress import DownloadBars
 
-    application = create_app(settings)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    application = create_app(settings, progress=DownloadBars())
     config = uvicorn.Config(
         application.asgi,
         http="httptools",
@@ -115,6 +119,7 @@ async def _run(settings: Settings, listener: socket.socket, *, warm: bool, ready
             temporary = ready_file.with_name(ready_file.name + ".part")
             temporary.write_text(json.dumps({"url": url, "pid": os.getpid(), "version": __version__}))
             temporary.replace(ready_file)
+        await asyncio.to_thread(_mention_missing_models, application.services.runtime)
 
     greeting = asyncio.create_task(announce())
     try:
@@ -140,3 +145,16 @@ def _greet(settings: Settings, url: str, key: "FirstKey | None") -> None:
             console.print(f"    export {name}={value}", highlight=False, soft_wrap=True, markup=False)
     else:
         console.print("  The keys are yours to manage: openrek keys list, openrek keys create", highlight=False)
+
+
+def _mention_missing_models(runtime: "Runtime") -> None:
+    from openrek.vision.runtime.cache import State
+
+    missing = [card.name for card in runtime.catalogue.pack("base") if runtime.library.state(card) is State.MISSING]
+    if missing:
+        console.print(
+            f"  Not fetched yet: {', '.join(missing)}. The first call that needs one fetches it; all of them now: "
+            "openrek models pull base",
+            highlight=False,
+            soft_wrap=True,
+        )
