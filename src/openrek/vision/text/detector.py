@@ -26,7 +26,7 @@ MAX_VIEW_AREA = 4_000_000  # ... unless it is huge
 MAX_SCALE = 1.5  # small pictures are enlarged a little
 
 CORE = 0.3  # probability from which a pixel belongs to a core
-SCORE = 0.5  # least mean probability of a core's rectangle
+SCORE = 0.4  # least mean probability of a core's rectangle; what is no text is refused by its reading
 GROWTH = 1.6  # growth of a core by area * GROWTH / perimeter
 MIN_CORE = 3.0  # least sides in pixels of the view, before and after growing
 MIN_SIDE = 5.0

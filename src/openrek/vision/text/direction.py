@@ -1,12 +1,13 @@
 """Which way up a line is read.
 
 A rectangle around text does not say on which of its sides the text stands. Reading the strip as it lies and turned by
-180 degrees and comparing the confidences tells: over the lines of street pictures and signs the recogniser is wrong far
-less often than a separate direction classifier (see the decision record). Most lines need only one look.
+180 degrees and comparing the confidences tells: the recogniser is wrong far less often than the classifier that
+PP-OCR's pipeline has for this (see the decision record). Most lines need only one look.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +18,10 @@ from openrek.vision.text.result import Quad
 
 READABLE = 110.0  # degrees either side of horizontal: the promised 90, and the tilt of hand-held pictures
 SQUARISH = 1.8  # up to this aspect ratio a rectangle may hold text across its long side (a single digit, "I")
-SURE = 0.95  # mean confidence from which a line is not looked at again,
+SURE = 0.97  # mean confidence from which a line is not looked at again,
 SURE_LENGTH = 5  # if it has that many characters: "SOS" and "6009" read well both ways
-TIE = 0.03  # confidences nearer than this decide nothing; the picture's other lines do
-SQUARISH_SURE = 0.8  # a squarish rectangle is only turned when it reads worse than this as the other lines lie,
-SQUARISH_GAIN = 0.15  # and so much better turned
+TIE = 0.2  # looks whose evidence is nearer than this decide nothing; the picture's other lines do
+SIDEWAYS = 0.8  # squarish rectangles are tried sideways where they read worse than this both ways up
 
 
 @dataclass(frozen=True)
@@ -32,16 +32,20 @@ class OrientedLine:
     strip: NDArray[np.uint8]
     reading: Reading
 
-    @property
+    @cached_property
     def angle(self) -> float:
         """Reading direction in degrees, clockwise from horizontal, -180..180."""
         return quad_angle(self.quad)
 
+    @cached_property
+    def evidence(self) -> float:
+        """How far the confidence is from none, in orders of magnitude of the doubt: 0.9 is 1, 0.99 is 2."""
+        return float(-np.log10(1 - self.reading.confidence + 1e-7))
+
 
 def read_lines(pixels: NDArray[np.uint8], quads: Sequence[Quad], recognizer: Recognizer) -> list[OrientedLine]:
     """Read turned rectangles (N, 4, 2) the right way up; leaves out what is upside down and what holds nothing."""
-    long = [quad for quad in quads if not _squarish(quad)]
-    lines, page = _read_long(pixels, long, recognizer)
+    lines, page = _read_long(pixels, [quad for quad in quads if not _squarish(quad)], recognizer)
     lines += _read_squarish(pixels, [quad for quad in quads if _squarish(quad)], recognizer, page)
     return [line for line in lines if abs(line.angle) <= READABLE and line.reading.text]
 
@@ -53,23 +57,23 @@ def _read_long(
     first = _look(pixels, quads, recognizer)
     second: dict[int, OrientedLine] = {}
 
-    def turn(members: list[int]) -> None:
+    def turn(members: Sequence[int]) -> None:
         turned = _look(pixels, [np.roll(quads[i], -2, axis=0) for i in members], recognizer)
         second.update(zip(members, turned, strict=True))
 
-    turn([i for i, line in enumerate(first) if not _sure(line.reading)])
-    upright = sum(len(line.reading.text) for i, line in enumerate(first) if not _beats(second.get(i), line))
-    total = sum(len(line.reading.text) for line in first)
-    if total > 2 * upright:  # most of the picture stands the other way: trust no first look
+    turn([i for i, line in enumerate(first) if not _sure(line)])
+    standing = sum(_weight(line) for i, line in enumerate(first) if i not in second or _lead(line, second[i]) >= 0)
+    falling = sum(_weight(second[i]) for i in second if _lead(first[i], second[i]) < 0)
+    if falling > standing:  # most of the picture stands the other way: trust no first look
         turn([i for i in range(len(first)) if i not in second])
 
     direction = np.zeros(2)
     for index, line in enumerate(first):
-        other = second.get(index)
-        if other is None or abs(other.reading.confidence - line.reading.confidence) > TIE:
-            best = other if _beats(other, line) and other else line
+        lead = _lead(line, second[index]) if index in second else np.inf
+        if abs(lead) > TIE:
+            best = line if lead > 0 else second[index]
             angle = np.deg2rad(best.angle)
-            direction += np.array([np.cos(angle), np.sin(angle)]) * len(best.reading.text)
+            direction += np.array([np.cos(angle), np.sin(angle)]) * _weight(best)
     page = float(np.rad2deg(np.arctan2(direction[1], direction[0]))) if direction.any() else 0.0
     return [_better(line, second.get(index), page) for index, line in enumerate(first)], page
 
@@ -77,15 +81,20 @@ def _read_long(
 def _read_squarish(
     pixels: NDArray[np.uint8], quads: Sequence[Quad], recognizer: Recognizer, page: float
 ) -> list[OrientedLine]:
-    """The text in squarish rectangles, read as the other lines are unless it reads clearly better turned."""
+    """The text in squarish rectangles, first read as the other lines run."""
     angle = np.deg2rad(page)
-    lines = _look(pixels, [order_quad(quad, (np.cos(angle), np.sin(angle))) for quad in quads], recognizer)
-    unsure = [i for i, line in enumerate(lines) if line.reading.confidence < SQUARISH_SURE]
-    for turns in (1, 2, 3):
-        turned = _look(pixels, [np.roll(lines[i].quad, -turns, axis=0) for i in unsure], recognizer)
-        for index, line in zip(list(unsure), turned, strict=True):
-            if line.reading.confidence > lines[index].reading.confidence + SQUARISH_GAIN:
-                lines[index] = line
+    start = [order_quad(quad, (np.cos(angle), np.sin(angle))) for quad in quads]
+    lines = _look(pixels, start, recognizer)
+
+    def turn(members: Sequence[int], turns: int) -> None:
+        turned = _look(pixels, [np.roll(start[i], -turns, axis=0) for i in members], recognizer)
+        for index, line in zip(members, turned, strict=True):
+            lines[index] = _better(lines[index], line, page)
+
+    turn([i for i, line in enumerate(lines) if line.reading.confidence < SURE], 2)
+    unread = [i for i, line in enumerate(lines) if line.reading.confidence < SIDEWAYS]
+    turn(unread, 1)
+    turn(unread, 3)
     return lines
 
 
@@ -98,18 +107,22 @@ def _squarish(quad: Quad) -> bool:
     return bool(np.linalg.norm(quad[1] - quad[0]) <= SQUARISH * np.linalg.norm(quad[3] - quad[0]))
 
 
-def _sure(reading: Reading) -> bool:
-    return len(reading.text) >= SURE_LENGTH and reading.confidence >= SURE
+def _sure(line: OrientedLine) -> bool:
+    return len(line.reading.text) >= SURE_LENGTH and line.reading.confidence >= SURE
 
 
-def _beats(other: OrientedLine | None, line: OrientedLine) -> bool:
-    return other is not None and other.reading.confidence > line.reading.confidence
+def _weight(line: OrientedLine) -> float:
+    return len(line.reading.text) * line.reading.confidence
+
+
+def _lead(line: OrientedLine, other: OrientedLine) -> float:
+    return line.evidence - other.evidence
 
 
 def _better(line: OrientedLine, other: OrientedLine | None, page: float) -> OrientedLine:
-    """The more confident of two looks; where they tie, the one that runs as the page does."""
+    """The look with more evidence; of two that tie, the one that runs as the page does."""
     if other is None:
         return line
-    if abs(other.reading.confidence - line.reading.confidence) <= TIE:
+    if abs(_lead(line, other)) <= TIE:
         return min(line, other, key=lambda look: abs((look.angle - page + 180) % 360 - 180))
-    return other if _beats(other, line) else line
+    return line if _lead(line, other) > 0 else other

@@ -12,15 +12,13 @@ from openrek.vision.text.direction import read_lines
 from openrek.vision.text.layout import WordFilter, arrange, filter_words
 from openrek.vision.text.recognizer import Recognizer
 from openrek.vision.text.result import Quad, TextResult, Word
+from openrek.vision.text.sift import sift
 from openrek.vision.text.words import split_words
 
 DETECTOR, RECOGNIZER = "text-detector", "text-recognizer"
 LONGEST = 4096  # a larger picture may be decoded at a reduced size
 MAX_WORDS = 100
 CHUNK = 64  # rectangles read before looking whether there are enough words
-
-LINE_FLOOR = 0.6  # readings below are taken for texture, not text
-WORD_FLOOR = 0.4
 
 
 def read_text(
@@ -43,10 +41,10 @@ def read_text(
     pieces: list[list[Word]] = []
     result = TextResult()
     for chunk in _chunks(quads):
-        for line in read_lines(picture.pixels, chunk, recognizer):
-            if line.reading.confidence >= LINE_FLOOR:
-                pieces.append([word for word in split_words(line) if word.confidence >= WORD_FLOOR])
-        result = filter_words(arrange(pieces), picture.width, picture.height, words=words, regions=regions, limit=limit)
+        pieces += [split_words(line) for line in read_lines(picture.pixels, chunk, recognizer)]
+        result = filter_words(
+            arrange(sift(pieces)), picture.width, picture.height, words=words, regions=regions, limit=limit
+        )
         if len(result.words) >= limit:
             break
     return result

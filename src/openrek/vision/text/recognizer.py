@@ -20,7 +20,7 @@ HEIGHT = 48  # of a strip
 MIN_WIDTH = 16
 MAX_WIDTH = 3200  # longer lines are squeezed
 WIDTH_STEP = 64  # strips are padded to a multiple of it and batched with strips of the same padded width,
-MIN_PADDED = 128  # so that what is read never depends on what else the picture holds
+MIN_PADDED = 256  # so that what is read never depends on what else the picture holds; narrower ones read worse
 BATCH_WIDTH = 2560  # bounds the memory of a batch: sum of padded widths
 FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: 0x20}  # full-width forms of ASCII
 
@@ -50,12 +50,11 @@ def cut_strip(pixels: NDArray[np.uint8], quad: Floats) -> NDArray[np.uint8]:
     """The part of RGB pixels inside a turned rectangle (4, 2), laid level: (HEIGHT, W, 3)."""
     along, across = float(np.linalg.norm(quad[1] - quad[0])), float(np.linalg.norm(quad[3] - quad[0]))
     width = min(MAX_WIDTH, max(MIN_WIDTH, round(HEIGHT * along / max(across, 1.0))))
-    factor = max(1, int(across / HEIGHT))  # large text is cut at a larger size first, lest it alias
+    factor = max(1, math.ceil(across / HEIGHT))  # large text is cut at a larger size first, lest it alias
     target = np.array([[0, 0], [width, 0], [0, HEIGHT]], np.float32) * factor
     matrix = cv2.getAffineTransform(np.ascontiguousarray(quad[[0, 1, 3]], np.float32), target)
-    smooth = cv2.INTER_CUBIC if across < HEIGHT else cv2.INTER_LINEAR
     size = (width * factor, HEIGHT * factor)
-    strip = cv2.warpAffine(pixels, matrix, size, flags=smooth, borderMode=cv2.BORDER_REPLICATE)
+    strip = cv2.warpAffine(pixels, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     if factor > 1:
         strip = cv2.resize(strip, (width, HEIGHT), interpolation=cv2.INTER_AREA)
     return np.asarray(strip, np.uint8)
@@ -96,9 +95,9 @@ class Recognizer:
         if not len(starts):
             return NOTHING
         text = "".join(self._characters[code] for code in best[starts]).translate(FULL_WIDTH)
-        peaks = np.maximum.reduceat(probability, np.c_[starts, ends].ravel()[: 2 * len(starts) - 1])[::2]
+        peaks = np.array([probability[start:end].max() for start, end in zip(starts, ends, strict=True)], np.float32)
         spans = np.clip(np.c_[starts, ends] * share, 0.0, 1.0)
-        return Reading(text, peaks.astype(np.float32), spans.astype(np.float32))
+        return Reading(text, peaks, spans.astype(np.float32))
 
 
 def _batches(widths: Sequence[int]) -> list[tuple[int, list[int]]]:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from openrek.vision.text.direction import OrientedLine
 from openrek.vision.text.recognizer import HEIGHT
 from openrek.vision.text.result import Quad, Word
+from openrek.vision.text.sift import is_ideograph
 
 DEFAULT_PITCH = 0.5  # distance of characters, in strip heights, where a line has only one
 REACH = 1.0  # a word ends at most this many pitches from the middle of its outermost characters
@@ -44,16 +45,15 @@ def split_words(line: OrientedLine) -> list[Word]:
 
 
 def _groups(text: str) -> list[tuple[int, int]]:
-    """First and last index of each run of characters without a space."""
+    """First and last index of each run of characters without a space, and without a change from or to ideographs."""
     groups: list[tuple[int, int]] = []
-    start = None
-    for index, character in enumerate(text + " "):
+    start = 0
+    for index, (character, following) in enumerate(pairwise(text + " ")):
         if character.isspace():
-            if start is not None:
-                groups.append((start, index - 1))
-            start = None
-        elif start is None:
-            start = index
+            start = index + 1
+        elif following.isspace() or is_ideograph(character) != is_ideograph(following):
+            groups.append((start, index))
+            start = index + 1
     return groups
 
 
