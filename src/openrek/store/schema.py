@@ -23,7 +23,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 
 metadata = MetaData(
     naming_convention={
@@ -157,4 +157,54 @@ tags = Table(
     Column("resource", name_type(1024), primary_key=True),  # an ARN
     Column("name", name_type(128), primary_key=True),
     Column("value", String(256), nullable=False),
+)
+
+# The gallery of well-known people: what the owner of the server put in, one for all accounts.
+
+celebrities = Table(
+    "celebrities",
+    metadata,
+    Column("id", name_type(22), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("name_key", name_type(255), nullable=False, index=True),  # see store.celebrities.name_key
+    Column("wikidata", name_type(22), nullable=True, unique=True),
+    Column("urls", Text, nullable=False),  # a JSON list
+    Column("gender", String(16), nullable=True),
+    Column("source", Text, nullable=True),
+    Column("licence", Text, nullable=True),
+    Column("consent", Text, nullable=True),
+    Column("created_ms", BigInteger, nullable=False),
+)
+
+celebrity_references = Table(
+    "celebrity_references",
+    metadata,
+    Column("id", row_id(), primary_key=True, autoincrement=True),
+    Column("celebrity_id", name_type(22), ForeignKey("celebrities.id"), nullable=False),
+    Column("photo", name_type(64), nullable=False),  # SHA-256 of the photo's bytes; the photo itself is not kept
+    Column("model_version", name_type(32), nullable=False, index=True),
+    Column("vector", LargeBinary, nullable=False),
+    Column("source", Text, nullable=True),
+    Column("licence", Text, nullable=True),
+    Column("attribution", Text, nullable=True),
+    Column("created_ms", BigInteger, nullable=False),
+    UniqueConstraint("celebrity_id", "photo", "model_version"),
+)
+
+# one row: counts the changes of the references, so that every server notices them
+celebrity_changes = Table(
+    "celebrity_changes",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("change", BigInteger, nullable=False),
+)
+
+# those who asked to be removed, as keyed hashes: no later import brings them back
+removed_celebrities = Table(
+    "removed_celebrities",
+    metadata,
+    Column("id", row_id(), primary_key=True, autoincrement=True),
+    Column("name_hash", name_type(64), nullable=False, index=True),
+    Column("wikidata_hash", name_type(64), nullable=True, index=True),
+    Column("removed_ms", BigInteger, nullable=False),
 )
