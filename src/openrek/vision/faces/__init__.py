@@ -8,6 +8,7 @@
 """
 
 from openrek.vision.faces.detector import PICTURE_SIDE, detect_faces
+from openrek.vision.faces.pose import head_pose
 from openrek.vision.faces.result import LANDMARKS, Faces
 
-__all__ = ["LANDMARKS", "PICTURE_SIDE", "Faces", "detect_faces"]
+__all__ = ["LANDMARKS", "PICTURE_SIDE", "Faces", "detect_faces", "head_pose"]

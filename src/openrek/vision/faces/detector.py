@@ -1,10 +1,11 @@
 """Finding faces: propose on the whole picture, look again at each proposal, keep what both looks support.
 
-1. The picture is searched at a longest side of 960 pixels, where a face of 2 % of it is still 20 pixels high, and once
-   more very small with a margin around it, for faces that fill the picture or are cut by its border.
+1. The picture is searched at a longest side of 960 pixels, where a face of 2 % of it is still 20 pixels high, and twice
+   more at a fraction of that, which is cheap and better for large faces; a margin there helps with faces that fill the
+   picture or are cut by its border.
 2. Each proposal is cut out of the picture's own pixels at one size and searched again, in four orientations where
-   the first look leaves doubt about which way is up. This gives better landmarks, finds faces lying on their side or
-   upside down, and tells faces from patterns that looked like one at one scale only.
+   the first look leaves doubt about which way is up. This gives better points for small faces, finds faces lying on
+   their side or upside down, and tells faces from patterns that looked like one at one scale only.
 3. The two scores together give the probability of a face (`CERTAINTY`, fitted on labelled photos; see the card).
 """
 
@@ -26,20 +27,22 @@ from openrek.vision.runtime import Model, Runtime
 PICTURE_SIDE = 1920
 """Longest side at which a picture should be decoded: more shows no further faces, less costs small ones."""
 
-_SEARCH_SIDE = 960
+SEARCH_SIDE = 960
+_LEVELS = ((1.0, 0, 0.0), (0.4, 64, 0.06), (0.2, 64, 0.25))
+"""Share of the search side, pixels of margin, and the least face, as a share of the longest side, that a level answers
+for."""
 _MAX_ENLARGEMENT = 2.5
-_OVERVIEW_SIDE, _OVERVIEW_MARGIN = 192, 64
-_OVERVIEW_FACE = 0.25  # the overview answers for faces above this share of the longest side
 _PROPOSAL_SCORE = 0.2
 _MAX_PROPOSALS = 400
-_SAME_FACE = 0.4  # IoU
+SAME_FACE = 0.4  # IoU
 
 _LOOK_SIDE = 128
 _LOOK_FACE = 0.45  # share of the cut-out that the face fills
-_LOOK_REACH = 0.2
+_LOOK_REACH = 0.15  # how far from the middle a face is still the one proposed
 _LOOK_BATCH = 32
 _UPRIGHT_SCORE = 0.6  # an upright first look above this needs no other orientation
 _UPRIGHT_ROLL = 35.0
+_UPRIGHT_BONUS = 0.1  # most faces are upright: another orientation must look better by more than this
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,29 +54,35 @@ class Certainty:
     second: float
 
     def __call__(self, first: Floats, second: Floats) -> Floats:
-        x = self.bias + self.first * _logit(first) + self.second * _logit(second)
+        x = self.bias + self.first * logit(first) + self.second * logit(second)
         return np.asarray(1 / (1 + np.exp(-x)), np.float32)
 
 
-CERTAINTY = Certainty(bias=1.0, first=1.0, second=1.0)
-MIN_CONFIDENCE = 0.5
+CERTAINTY = Certainty(bias=2.72, first=2.39, second=0.93)
+MIN_CONFIDENCE = 0.8
 
 
 def detect_faces(
-    picture: Picture, runtime: Runtime, *, max_faces: int = 100, min_confidence: float = MIN_CONFIDENCE
+    picture: Picture,
+    runtime: Runtime,
+    *,
+    max_faces: int = 100,
+    min_confidence: float = MIN_CONFIDENCE,
+    search_side: int = SEARCH_SIDE,
 ) -> Faces:
     """All faces of a picture: the `max_faces` largest, by area descending, then confidence.
 
     min_confidence: 0..1, the least probability of a face that is reported.
+    search_side: longest side in pixels at which the first look is taken; less is faster and misses small faces.
     Raises ModelUnavailableError where the detector's file cannot be had.
     """
     model = runtime.model(MODEL)
     pixels = picture.pixels
-    proposals = propose(pixels, model)
+    proposals = propose(pixels, model, search_side)
     seen = look_again(pixels, proposals, model)
     confidences = CERTAINTY(proposals.scores, seen.scores)
     index = np.nonzero(confidences >= min_confidence)[0]
-    index = index[geometry.nms(seen.boxes[index], confidences[index], _SAME_FACE)]
+    index = index[geometry.nms(seen.boxes[index], confidences[index], SAME_FACE)]
     order = np.lexsort((-confidences[index], -geometry.area(seen.boxes[index])))
     index = index[order[:max_faces]]
     boxes, landmarks = seen.boxes[index], seen.landmarks[index]
@@ -91,14 +100,15 @@ def detect_faces(
 # --- first look -------------------------------------------------------------------------------------------------------
 
 
-def propose(pixels: NDArray[np.uint8], model: Model) -> Candidates:
+def propose(pixels: NDArray[np.uint8], model: Model, search_side: int = SEARCH_SIDE) -> Candidates:
     """Candidates of the whole picture (H, W, 3), best first, in its pixels, each face once."""
     longest = max(pixels.shape[:2])
-    near = _search(pixels, model, min(_SEARCH_SIDE, round(longest * _MAX_ENLARGEMENT)), margin=STRIDE)
-    far = _search(pixels, model, _OVERVIEW_SIDE, margin=_OVERVIEW_MARGIN)
-    far = far.select(far.boxes[:, 3] - far.boxes[:, 1] > _OVERVIEW_FACE * longest)
-    found = Candidates.join([near, far])
-    return found.select(geometry.nms(found.boxes, found.scores, _SAME_FACE, limit=_MAX_PROPOSALS))
+    parts: list[Candidates] = []
+    for share, margin, least in _LEVELS:
+        found = _search(pixels, model, round(min(share * search_side, _MAX_ENLARGEMENT * longest)), margin)
+        parts.append(found.select(found.boxes[:, 3] - found.boxes[:, 1] >= least * longest))
+    found = Candidates.join(parts)
+    return found.select(geometry.nms(found.boxes, found.scores, SAME_FACE, limit=_MAX_PROPOSALS))
 
 
 def _search(pixels: NDArray[np.uint8], model: Model, longest: int, margin: int) -> Candidates:
@@ -127,18 +137,27 @@ def _multiple(side: int) -> int:
 def look_again(pixels: NDArray[np.uint8], proposals: Candidates, model: Model) -> Candidates:
     """Search the surroundings of each proposal at one size, and the right way up: N candidates, in order.
 
-    The result's scores are those of the second look; boxes enclose the face as it lies in the picture; landmarks are in
-    the order of a face the right way up.
+    The result's scores are those of the second look; boxes and landmarks come from the surer look, or from the second
+    where it was turned. Boxes enclose the face as it lies in the picture; landmarks are in the order of a face the
+    right way up.
     """
-    if not len(proposals):
+    count = len(proposals)
+    if not count:
         return proposals
     rolls = head_pose(proposals.landmarks)[:, 0]
-    sure = (proposals.scores >= _UPRIGHT_SCORE) & (np.abs(rolls) < _UPRIGHT_ROLL)
-    owner = np.concatenate([np.arange(len(proposals)), np.repeat(np.nonzero(~sure)[0], 3)])
-    angles = np.concatenate([np.zeros(len(proposals)), np.tile([90.0, 180.0, 270.0], int((~sure).sum()))])
+    doubtful = np.nonzero((proposals.scores < _UPRIGHT_SCORE) | (np.abs(rolls) > _UPRIGHT_ROLL))[0]
+    owner = np.concatenate([np.arange(count), np.repeat(doubtful, 3)])
+    angles = np.concatenate([np.zeros(count), np.tile([90.0, 180.0, 270.0], len(doubtful))])
     looks = _look(pixels, proposals.boxes[owner], angles, model)
-    best = np.array([np.argmax(np.where(owner == face, looks.scores, -1)) for face in range(len(proposals))])
-    return looks.select(best)
+    appeal = looks.scores + np.where(angles == 0, _UPRIGHT_BONUS, 0.0)
+    best = np.array([np.argmax(np.where(owner == face, appeal, -1)) for face in range(count)])
+    seen = looks.select(best)
+    stay = (proposals.scores > seen.scores) & (angles[best] == 0)
+    return Candidates(
+        np.where(stay[:, None], proposals.boxes, seen.boxes),
+        seen.scores,
+        np.where(stay[:, None, None], proposals.landmarks, seen.landmarks),
+    )
 
 
 def _look(pixels: NDArray[np.uint8], boxes: Floats, angles: NDArray[np.float64], model: Model) -> Candidates:
@@ -200,7 +219,8 @@ def _cut(pixels: NDArray[np.uint8], transform: NDArray[np.float64]) -> NDArray[n
 # --- small parts ------------------------------------------------------------------------------------------------------
 
 
-def _logit(scores: Floats) -> Floats:
+def logit(scores: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Log odds of scores in 0..1, those beyond 1 % and 99 % taken as these."""
     clipped = np.clip(scores, 0.01, 0.99)
     return np.asarray(np.log(clipped / (1 - clipped)))
 
