@@ -57,6 +57,10 @@ class Settings(BaseSettings):
     max_s3_image_bytes: int | None = Field(None, ge=1, description="largest picture from a bucket")
     max_image_pixels: int | None = Field(None, ge=1, description="largest picture decoded, in pixels")
 
+    # collections
+    max_collection_faces: int = Field(20_000_000, ge=1, description="most faces of one collection")
+    max_collection_users: int = Field(10_000_000, ge=1, description="most users of one collection")
+
     # buckets
     s3_endpoint: str | None = Field(
         None, description="S3 endpoint for S3Object; 'aws' for AWS itself; default: the embedded folder of buckets"
