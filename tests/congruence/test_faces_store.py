@@ -4,12 +4,13 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
 
 import numpy as np
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from openrek.store import collections as collections_module
 from openrek.store.collections import Collections, Description
@@ -364,6 +365,63 @@ def test_pages_and_quota_of_users(database: Database) -> None:
     assert seen == names
     numbers = [each.number for each in users.page(number, limit=9)]
     assert users.numbered(number, [numbers[1], 999])[numbers[1]].user_id == "a"
+
+
+# --- several servers, older databases ---------------------------------------------------------------------------------
+
+
+def test_two_servers_see_each_others_writes(database: Database, address: str) -> None:
+    other = Database.open(address)
+    number = make(database)
+    replica = Replica(other, number, "faces")
+    for step in range(3):
+        Faces(database).add(number, [face(step)])
+        assert described(other).face_count == step + 1
+        assert len(replica.catch_up()) == step + 1
+    create_user(other, number, "u")
+    assert associate(database, number, "u", [face(0).face_id]).face_count == 1
+    assert Faces(other).delete(number, [face(0).face_id]).of_users == [(face(0).face_id, "u")]
+    Collections(other).delete(ACCOUNT, REGION, "c", resource=ARN.format("c"))
+    with pytest.raises(CollectionMissingError):
+        Faces(database).add(number, [face(9)])
+    other.close()
+
+
+def test_the_same_picture_on_two_servers_at_once_is_one_face(database: Database, address: str) -> None:
+    number, other = make(database), Database.open(address)
+    stores = [Faces(database), Faces(other)] * 4
+    with ThreadPoolExecutor(8) as pool:
+        added = list(pool.map(lambda store: store.add(number, [face(1), face(2)]), stores))
+    assert len({each.number for each_call in added for each in each_call}) == 2
+    assert described(database).face_count == 2
+    other.close()
+
+
+def test_a_database_of_the_first_revision_is_brought_up_to_date(address: str) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    from openrek.store import database as module
+
+    opened = Database.open(address)  # makes the file of SQLite
+    config = Config()
+    config.set_main_option("script_location", str(Path(module.__file__).parent / "migrations"))
+    config.set_main_option("path_separator", "os")
+    with opened.begin() as connection:
+        for table in [*reversed(metadata.sorted_tables), "alembic_version"]:
+            connection.execute(text(f"DROP TABLE {table}"))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        columns = "account_id, region, collection_id, face_model_version, created_ms"
+        connection.execute(text(f"INSERT INTO collections ({columns}) VALUES ('{ACCOUNT}', '{REGION}', 'c', '7.0', 5)"))
+    opened.close()
+    upgraded = Database.open(address)
+    assert described(upgraded) == ("7.0", 5, 0, 0)
+    found = Collections(upgraded).find(ACCOUNT, REGION, "c")
+    assert found is not None
+    assert len(Faces(upgraded).add(found.number, [face(1)])) == 1
+    assert described(upgraded).face_count == 1
+    upgraded.close()
 
 
 # --- changes ----------------------------------------------------------------------------------------------------------
