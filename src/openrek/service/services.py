@@ -7,6 +7,7 @@ from openrek.settings import Settings
 from openrek.store.database import Database
 from openrek.store.objects import ObjectStore, open_objects
 from openrek.store.server_secret import ServerSecret
+from openrek.store.vectors import VectorSearch, open_search
 from openrek.vision.runtime import Progress, Runtime
 
 
@@ -42,6 +43,10 @@ class Services:
     def page_tokens(self) -> PageTokens:
         return PageTokens(ServerSecret(self.database).value)
 
+    @cached_property
+    def vectors(self) -> VectorSearch:
+        return open_search(self.database, self.settings.home.absolute() / "vectors")
+
     def open(self) -> "Services":
         """Open all of it now, as a server does, so that what is wrong shows at the start."""
         _ = self.database, self.objects, self.page_tokens
@@ -50,5 +55,7 @@ class Services:
     def close(self) -> None:
         """Close what was opened."""
         self.runtime.close()
+        if "vectors" in self.__dict__:
+            self.vectors.close()
         if "database" in self.__dict__:
             self.database.close()

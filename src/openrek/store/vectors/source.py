@@ -1,0 +1,51 @@
+"""The vectors of the database, as a search wants them."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from sqlalchemy import BigInteger, BindParameter, Select, bindparam, cast, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from openrek.store.database import Database
+from openrek.store.schema import faces, users
+from openrek.store.vector_changes import Changes, Floats, Kind, VectorChanges, unpack
+from openrek.store.vectors.base import Numbers
+
+_TABLES: Final = {"faces": faces, "users": users}
+
+
+class StoredVectors:
+    """The VectorSource of a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._changes = VectorChanges(database)
+        self._statements = {kind: _numbered(kind, embedded=database.embedded) for kind in _TABLES}
+
+    def newest(self, collection: int) -> int | None:
+        return self._changes.newest(collection)
+
+    def since(self, collection: int, change: int, kind: Kind = "faces", *, limit: int = 100_000) -> Changes:
+        return self._changes.since(collection, change, kind, limit=limit)
+
+    def vectors(self, collection: int, kind: Kind, numbers: Sequence[int]) -> tuple[Numbers, Floats]:
+        listed = ",".join(map(str, numbers))
+        if self._database.embedded:
+            listed = f"[{listed}]"
+        rows = self._database.fetch(self._statements[kind], collection=collection, numbers=listed)
+        return np.fromiter((row[0] for row in rows), np.int64, len(rows)), unpack([row[1] for row in rows])
+
+
+def _numbered(kind: str, *, embedded: bool) -> Select[Any]:
+    """One parameter for all numbers: thousands of them cost no more to compile than one."""
+    table = _TABLES[kind]
+    numbers: BindParameter[str] = bindparam("numbers")
+    wanted = (
+        table.c.id.in_(select(func.json_each(numbers).table_valued("value").c.value))
+        if embedded
+        else table.c.id == func.any(cast(func.string_to_array(numbers, ","), ARRAY(BigInteger)))
+    )
+    return select(table.c.id, table.c.vector).where(
+        wanted, table.c.collection_number == bindparam("collection"), table.c.vector.is_not(None)
+    )
