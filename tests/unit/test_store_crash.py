@@ -79,7 +79,9 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_half_there(tmp_path: Path) 
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
-            time.sleep(moments.uniform(0.0, 0.25))
+            # after some steps and a moment more, however fast this machine is
+            acknowledged += [process.stdout.readline().split() for _ in range(moments.randint(0, 40))]
+            time.sleep(moments.uniform(0.0, 0.03))
             process.send_signal(signal.SIGKILL)
             acknowledged += [line.split() for line in process.stdout if line.endswith("\n")]
         check(tmp_path, acknowledged)

@@ -62,7 +62,7 @@ def write(seed, acknowledge):
         acknowledge("left", user, ids[1:2])
 
 for line in sys.stdin:
-    seed, delay = line.split()
+    seed, steps, delay = line.split()
     ours, theirs = os.pipe()
     child = os.fork()
     if child == 0:
@@ -70,11 +70,12 @@ for line in sys.stdin:
         write(int(seed), lambda *words: os.write(theirs, json.dumps(words).encode() + b"\\n"))
     os.close(theirs)
     with os.fdopen(ours) as pipe:
-        first = pipe.readline()  # the writer is at work
+        # the writer is at work: let it do some steps, however fast this machine is, and a moment more
+        done = [pipe.readline() for _ in range(1 + int(steps))]
         time.sleep(float(delay))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        lines = [first, *pipe]
+        lines = [*done, *pipe]
     sys.stdout.write(json.dumps([json.loads(each) for each in lines if each.endswith("\\n")]) + "\\n")
     sys.stdout.flush()
 """
@@ -94,7 +95,7 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_half_there(tmp_path: Path, 
         assert killer.stdin is not None
         assert killer.stdout is not None
         for seed in range(KILLS):
-            killer.stdin.write(f"{seed} {moments.uniform(0, 0.06):.4f}\n")
+            killer.stdin.write(f"{seed} {moments.randint(0, 12)} {moments.uniform(0, 0.02):.4f}\n")
             killer.stdin.flush()
             acknowledged = json.loads(killer.stdout.readline())
             assert acknowledged[0] == ["open"]
