@@ -49,7 +49,7 @@ class Services:
 
     def open(self) -> "Services":
         """Open all of it now, as a server does, so that what is wrong shows at the start."""
-        _ = self.database, self.objects, self.page_tokens
+        _ = self.database, self.objects, self.page_tokens, self.vectors
         return self
 
     def close(self) -> None:
