@@ -21,6 +21,7 @@ from openrek.vision.faces.align import SIZE
 from openrek.vision.faces.attributes import LANDMARKS_30
 from training.faces import points30
 from training.faces.backbone import Block, EfficientNetLite0
+from training.faces.eyes import SIDE, EyeNet
 from training.faces.model import MEAN, SCALE, FaceNet, load
 from training.faces.sources import BINARY, EMOTIONS
 
@@ -139,7 +140,34 @@ def to_onnx(module: nn.Module, example: Tensor, outputs: tuple[str, ...], axis: 
     return model
 
 
+def _finish(model: onnx.ModelProto, metadata: dict[str, str], out: Path) -> None:
+    helper.set_model_props(model, metadata)
+    del model.graph.value_info[:]
+    onnx.checker.check_model(model)
+    onnx.save(model, out)
+
+
+class EyeService(nn.Module):
+    """Patches (N, 32, 32, 3) uint8 RGB -> logits (N,) that the eye is open."""
+
+    def __init__(self, net: EyeNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, crops: Tensor) -> Tensor:
+        return torch.as_tensor(self.net(crops.permute(0, 3, 1, 2)))
+
+
+def export_eyes(run: Path, out: Path) -> None:
+    """The network of `training.faces.eyes` as ONNX."""
+    net = EyeNet()
+    net.load_state_dict(torch.load(run / "eyes.pt", map_location="cpu", weights_only=True))
+    example = torch.randint(0, 256, (2, SIDE, SIDE, 3), dtype=torch.uint8)
+    _finish(halve(to_onnx(EyeService(net.eval()), example, ("open",), "eyes", run / "full.onnx")), {}, out)
+
+
 def export(run: Path, out: Path) -> None:
+    """The face network and its calibration as ONNX."""
     net = load(run / "last.pt")
     calibration = json.loads((run / "calibration.json").read_text())
     service = Service(net, calibration).eval()
@@ -151,12 +179,7 @@ def export(run: Path, out: Path) -> None:
         "landmarks": ",".join(LANDMARKS_30),
         "age_levels": ",".join(str(level) for level in calibration["levels"]),
     }
-    helper.set_model_props(model, values)
-    for value in model.graph.value_info:
-        value.Clear()
-    del model.graph.value_info[:]
-    onnx.checker.check_model(model)
-    onnx.save(model, out)
+    _finish(model, values, out)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
     python -m training.faces.eyes --data DATA --cache CACHE --out RUN
 
 The labelled set shows sharp close-ups, the service sees a few dozen pixels cut out of a face. So the close-ups are
-worn down, and eyes of the aligned faces join in: as open where the marked lids are apart or the face is none with
-narrow eyes or dark glasses (weakly, since some of these do blink), as closed where the marked lids touch.
+worn down, and eyes of the aligned faces join in: first those with marked lids and, weakly as open, those of the
+attribute set; then, in a second training, eyes of all face sets that the first network is sure of (self-training).
 """
 
 import argparse
@@ -24,7 +24,7 @@ from training.faces.augment import recolour, wear
 from training.faces.batches import Prepared
 from training.faces.prepare import MARGIN
 from training.faces.sources import BINARY, read_eyes
-from training.faces.splits import TEST, TRAIN, TUNE, difference_hash, groups, split
+from training.faces.splits import TEST, TRAIN, difference_hash, groups, split
 
 SIDE = 32
 REACH = 0.78
@@ -85,30 +85,52 @@ def patch(crop: NDArray[np.uint8], middle: NDArray[np.float32], reach: float, si
     return np.asarray(cv2.warpAffine(crop, matrix, (side, side), borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
 
-def face_eyes(data: Prepared, side: int, most: int = 3000) -> Eyes:
-    """Eyes of aligned faces: marked ones (by their lids) and those of the attribute set."""
-    distance = float(TEMPLATE[1, 0] - TEMPLATE[0, 0])
-    patches, opened, weight = [], [], []
-    marked = data.members("landmarks", side)
-    points = data.labels["landmarks"][marked]
+def marked_eyes(data: Prepared, side: int) -> Eyes:
+    """Eyes of the faces with marked lids: closed where the lids touch, open where they are clearly apart."""
+    patches, opened = [], []
+    numbers = data.members("landmarks", side)
+    points = data.labels["landmarks"][numbers]
     ratios = lid_opening(points)
-    for row, number in enumerate(marked):
+    for row, number in enumerate(numbers):
         for eye, first in enumerate((36, 42)):
             ratio = float(ratios[row, eye])
-            if 0.13 < ratio < 0.2:
-                continue
-            middle = points[row, first : first + 6].mean(axis=0)
-            patches.append(patch(data.crops[number], middle, distance * REACH * ROOM, 48))
-            opened.append(float(ratio >= 0.2))
-            weight.append(1.0)
-    for number in data.members("face-attributes", side)[:most]:
-        if data.labels["binary"][number, BINARY.index("eyeglasses")] == 1:
-            continue
-        for middle in TEMPLATE[:2] + MARGIN:
-            patches.append(patch(data.crops[number], middle, distance * REACH * ROOM, 48))
-            opened.append(0.95)
-            weight.append(0.3)
-    return Eyes(np.stack(patches), np.array(opened, np.float32), np.array(weight, np.float32))
+            if not 0.13 < ratio < 0.2:
+                patches.append(_around(data.crops[number], points[row, first : first + 6].mean(axis=0)))
+                opened.append(float(ratio >= 0.2))
+    return Eyes(np.stack(patches), np.array(opened, np.float32), np.ones(len(opened), np.float32))
+
+
+def attribute_eyes(data: Prepared, side: int, most: int = 3000) -> Eyes:
+    """Eyes of the attribute set's faces without dark glasses, weakly taken as open: nearly all of them are."""
+    numbers = data.members("face-attributes", side)
+    bare = data.labels["binary"][numbers, BINARY.index("sunglasses")] == 0
+    patches = [_around(data.crops[n], eye) for n in numbers[bare][:most] for eye in TEMPLATE[:2] + MARGIN]
+    return Eyes(np.stack(patches), np.full(len(patches), 0.95, np.float32), np.full(len(patches), 0.3, np.float32))
+
+
+@torch.no_grad()
+def judged_eyes(data: Prepared, net: EyeNet, random: np.random.Generator, most: int = 4000) -> Eyes:
+    """Eyes of unlabelled training faces of three sets with what `net` says of them, where it is sure of the face's
+    two eyes.
+
+    Open at a half of the weight; closed ones, which are few, at full weight.
+    """
+    patches, opened = [], []
+    for name in ("face-attributes", "age-gender", "emotion"):
+        numbers = data.members(name, TRAIN)
+        shown = data.labels["trusted"][numbers] & (data.labels["binary"][numbers, BINARY.index("sunglasses")] != 1)
+        for number in random.permutation(numbers[shown])[:most]:
+            pair = np.stack([_around(data.crops[number], eye) for eye in TEMPLATE[:2] + MARGIN])
+            chance = float(torch.sigmoid(net(middle_of(pair, 1 / ROOM))).mean())
+            if chance < 0.06 or chance > 0.6:
+                patches.append(pair)
+                opened += [float(chance > 0.5)] * 2
+    truth = np.array(opened, np.float32)
+    return Eyes(np.concatenate(patches), truth, np.where(truth > 0.5, 0.5, 1.0).astype(np.float32))
+
+
+def _around(crop: NDArray[np.uint8], middle: NDArray[np.float32]) -> NDArray[np.uint8]:
+    return patch(np.asarray(crop), middle, float(TEMPLATE[1, 0] - TEMPLATE[0, 0]) * REACH * ROOM, 48)
 
 
 def view(picture: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
@@ -145,55 +167,76 @@ def middle_of(pictures: NDArray[np.uint8], share: float) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(np.stack(crops).transpose(0, 3, 1, 2)))
 
 
-def run(data: Path, cache: Path, out: Path, steps: int = 3000, seed: int = 7) -> dict[str, float]:
-    """Train, and measure on the test sides; writes `out/eyes.pt` and `out/eyes.json`."""
-    torch.manual_seed(seed)
-    random = np.random.default_rng(seed)
-    close, sides = close_ups(data)
-    pick = {
-        side: Eyes(close.patches[sides == side], close.opened[sides == side], close.weight[sides == side])
-        for side in (TRAIN, TUNE, TEST)
-    }
-    faces = face_eyes(Prepared(cache), TRAIN)
-    shut = faces.opened < 0.5
-    closed = Eyes(faces.patches[shut], faces.opened[shut], faces.weight[shut])
+def join(parts: list[Eyes]) -> Eyes:
+    return Eyes(
+        np.concatenate([part.patches for part in parts]),
+        np.concatenate([part.opened for part in parts]),
+        np.concatenate([part.weight for part in parts]),
+    )
+
+
+def select(eyes: Eyes, chosen: NDArray[np.bool_]) -> Eyes:
+    return Eyes(eyes.patches[chosen], eyes.opened[chosen], eyes.weight[chosen])
+
+
+def fit(sources: list[tuple[Eyes, int]], steps: int, random: np.random.Generator) -> EyeNet:
+    """A network trained on batches that take so many views of each source."""
     net = EyeNet().train()
     optimiser = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps)
     for _ in range(steps):
-        sources = [batch_of(pick[TRAIN], 40, random), batch_of(faces, 20, random), batch_of(closed, 6, random)]
-        crops, opened, weight = (torch.cat(parts) for parts in zip(*sources, strict=True))
+        parts = [batch_of(eyes, count, random) for eyes, count in sources]
+        crops, opened, weight = (torch.cat(columns) for columns in zip(*parts, strict=True))
         loss = functional.binary_cross_entropy_with_logits(net(crops), opened * 0.96 + 0.02, weight)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         schedule.step()
-    net.eval()
+    return net.eval()
+
+
+def run(data: Path, cache: Path, out: Path, steps: int = 2500, seed: int = 7) -> dict[str, float]:
+    """Train twice, the second time also on what the first network is sure of; measure on the test sides.
+
+    Writes `out/eyes.pt` and `out/eyes.json`.
+    """
+    torch.manual_seed(seed)
+    random = np.random.default_rng(seed)
+    faces = Prepared(cache)
+    close, sides = close_ups(data)
+    labelled = select(close, sides == TRAIN)
+    marked = marked_eyes(faces, TRAIN)
+    shut = select(marked, marked.opened < 0.5)
+    weak = attribute_eyes(faces, TRAIN)
+    first = fit([(labelled, 40), (join([marked, weak]), 20), (shut, 6)], steps, random)
+    judged = judged_eyes(faces, first, random)
+    closed = select(judged, judged.opened < 0.5)
+    net = fit([(labelled, 32), (marked, 8), (shut, 5), (judged, 16), (closed, 8)], steps, random)
     out.mkdir(parents=True, exist_ok=True)
     torch.save(net.state_dict(), out / "eyes.pt")
-    told = measure(net, pick[TEST], face_eyes(Prepared(cache), TEST))
+    told = measure(net, select(close, sides == TEST), marked_eyes(faces, TEST), attribute_eyes(faces, TEST))
+    told["judged_open"], told["judged_closed"] = float((judged.opened > 0.5).sum()), float(len(closed.opened))
     (out / "eyes.json").write_text(json.dumps(told, indent=1))
     return told
 
 
 @torch.no_grad()
-def measure(net: EyeNet, close: Eyes, faces: Eyes) -> dict[str, float]:
+def measure(net: EyeNet, close: Eyes, marked: Eyes, weak: Eyes) -> dict[str, float]:
     """Accuracy on close-ups, sharp and shrunk to 12 pixels, and on the marked eyes of faces."""
-    shrunk = np.stack(
-        [cv2.resize(cv2.resize(p, (12, 12), interpolation=cv2.INTER_AREA), (64, 64)) for p in close.patches]
-    )
-    marked = faces.weight == 1
-    told = {"close_ups": float(len(close.opened)), "marked_eyes": float(marked.sum())}
-    sets = {"sharp": (close.patches, close.opened, 0.85), "shrunk": (shrunk, close.opened, 0.85)}
-    sets["faces"] = (faces.patches[marked], faces.opened[marked], 1 / ROOM)
+    small = [cv2.resize(cv2.resize(p, (12, 12), interpolation=cv2.INTER_AREA), (64, 64)) for p in close.patches]
+    told = {"close_ups": float(len(close.opened)), "marked_eyes": float(len(marked.opened))}
+    sets = {
+        "sharp": (close.patches, close.opened, 0.85),
+        "shrunk": (np.stack(small), close.opened, 0.85),
+        "faces": (marked.patches, marked.opened, 1 / ROOM),
+    }
     for name, (patches, opened, share) in sets.items():
         said = (net(middle_of(patches, share)) > 0).numpy()
         truth = opened > 0.5
         told[f"{name}_accuracy"] = float((said == truth).mean())
         told[f"{name}_open_recall"] = float(said[truth].mean())
         told[f"{name}_closed_recall"] = float((~said)[~truth].mean()) if (~truth).any() else float("nan")
-    weak = faces.weight < 1
-    told["attribute_faces_said_closed"] = float((net(middle_of(faces.patches[weak], 1 / ROOM)) <= 0).float().mean())
+    told["attribute_faces_said_closed"] = float((net(middle_of(weak.patches, 1 / ROOM)) <= 0).float().mean())
     return told
 
 
@@ -202,6 +245,6 @@ if __name__ == "__main__":
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=2500)
     asked = parser.parse_args()
     print(json.dumps(run(asked.data, asked.cache, asked.out, asked.steps), indent=1))

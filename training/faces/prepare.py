@@ -1,6 +1,6 @@
 """Cut every face of every set out by the one crop convention and keep the crops and labels as arrays.
 
-    python -m training.faces.prepare --data DATA --detector centerface.onnx --out CACHE
+    python -m training.faces.prepare --data DATA --out CACHE
 
 Writes `crops.npy` (N, 136, 136, 3) uint8 RGB, which is the aligned crop with a margin of `MARGIN` pixels for shifting
 and turning, and `labels.npz`. Unknown labels are -1 (NaN for landmarks). Many pictures end close to the face, and
@@ -18,14 +18,16 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
+from openrek.settings import Settings
 from openrek.vision.faces.align import SIZE, TEMPLATE, cut, similarity, transform
-from training.faces.points import PointFinder
+from openrek.vision.faces.centerface import MODEL
+from openrek.vision.runtime import Model, Runtime
+from training.faces.points import find
 from training.faces.sources import BINARY, SETS, Sample, read_set
 from training.faces.splits import difference_hash, groups, split
 
 MARGIN = 12
 SIDE = SIZE + 2 * MARGIN
-_BATCH = 32
 
 # Where the face lies in the pictures of the sets that are cut around the face already: xyxy, in parts of the picture.
 _PLACES = {
@@ -83,14 +85,11 @@ def settle(
 
 
 def _chosen_points(
-    samples: Sequence[Sample], name: str, finder: PointFinder
+    samples: Sequence[Sample], name: str, detector: Model
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     boxes = np.array([_place(sample, name) for sample in samples], np.float32)
-    points, score = np.zeros((len(samples), 5, 2), np.float32), np.zeros(len(samples), np.float32)
-    for start in range(0, len(samples), _BATCH):
-        part = slice(start, start + _BATCH)
-        found = finder.find([sample.pixels for sample in samples[part]], boxes[part])
-        points[part], score[part] = found.points, found.score
+    found = find(detector, [sample.pixels for sample in samples], boxes)
+    points, score = found.points, found.score
     if name != "landmarks":
         return settle(points, score, boxes, least=0.25)
     # The true points say which detections are right.
@@ -100,10 +99,10 @@ def _chosen_points(
     return np.where(trusted[:, None, None], points, true), trusted
 
 
-def prepare_set(data: Path, name: str, finder: PointFinder) -> dict[str, NDArray[np.generic]]:
+def prepare_set(data: Path, name: str, detector: Model) -> dict[str, NDArray[np.generic]]:
     """Crops and labels of one set, as columns of one length."""
     samples = list(read_set(data, name))
-    points, trusted = _chosen_points(samples, name, finder)
+    points, trusted = _chosen_points(samples, name, detector)
     if name == "face-mask-crops":
         # Where the detector finds no face here, the picture mostly shows a whole scene.
         samples = [sample for sample, found in zip(samples, trusted, strict=True) if found]
@@ -134,13 +133,13 @@ def prepare_set(data: Path, name: str, finder: PointFinder) -> dict[str, NDArray
     }
 
 
-def prepare(data: Path, detector: Path, out: Path, threads: int = 1) -> None:
-    """Cut and keep all sets under `data`; `detector` is the detector's ONNX file."""
+def prepare(data: Path, runtime: Runtime, out: Path) -> None:
+    """Cut and keep all sets under `data`."""
     out.mkdir(parents=True, exist_ok=True)
-    finder = PointFinder(detector, threads)
+    detector = runtime.model(MODEL)
     columns: dict[str, list[NDArray[np.generic]]] = {}
     for name in SETS:
-        part = prepare_set(data, name, finder)
+        part = prepare_set(data, name, detector)
         np.save(out / f"{name}.npy", part.pop("crops"))
         print(
             f"{name}: {len(part['source'])} faces, points found in {np.mean(part['trusted'] != 0):.1%}, "
@@ -162,8 +161,7 @@ def prepare(data: Path, detector: Path, out: Path, threads: int = 1) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--detector", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--threads", type=int, default=1)
     asked = parser.parse_args()
-    prepare(asked.data, asked.detector, asked.out, asked.threads)
+    prepare(asked.data, Runtime(cache=Settings().cache, threads=asked.threads), asked.out)
