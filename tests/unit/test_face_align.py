@@ -68,7 +68,7 @@ def test_inverse_leads_back() -> None:
 @pytest.mark.parametrize("degrees", [0, 20, 180])
 def test_marks_lie_on_the_template(scale: float, degrees: float) -> None:
     """A white dot painted on each of the five points comes to lie where the template says."""
-    points = moved(TEMPLATE, degrees, scale, (800.0, 800.0))
+    points = moved(TEMPLATE, degrees, scale, (1000.0, 1000.0))
     pixels = np.zeros((2200, 2200, 3), np.uint8)
     for x, y in points:
         cv2.circle(pixels, (round(float(x)), round(float(y))), max(1, round(2 * scale)), (255, 255, 255), -1)
