@@ -22,9 +22,11 @@ def annotated(photo: Path, *answers: Mapping[str, Any]) -> "Image":
     legend: list[str] = []
     for answer in answers:
         marks += label_marks(answer.get("Labels", ()), size)
-        marks += text_marks(answer.get("TextDetections", ()), size)
+        lines = [item for item in answer.get("TextDetections", ()) if item["Type"] == "LINE"]
+        marks += text_marks(lines, size)
         marks += face_marks(answer.get("FaceDetails", ()), size)
         legend += [f"{label['Name']} {label['Confidence']:.0f}%" for label in answer.get("Labels", ())]
+        legend += [f"{number}  {line['DetectedText']}" for number, line in enumerate(lines, 1)]
     return annotate(picture, marks, legend=legend)
 
 
@@ -56,16 +58,15 @@ def face_marks(faces: Sequence[Mapping[str, Any]], size: Size) -> list[Mark]:
     ]
 
 
-def text_marks(detections: Sequence[Mapping[str, Any]], size: Size) -> list[Mark]:
-    """The outline and the reading of every line."""
+def text_marks(lines: Sequence[Mapping[str, Any]], size: Size) -> list[Mark]:
+    """The outline of every line with its number in the legend: readings in place would hide the lines around them."""
     return [
         Mark(
             polygon=[(point["X"] * size[0], point["Y"] * size[1]) for point in line["Geometry"]["Polygon"]],
-            text=line["DetectedText"],
+            text=str(number),
             colour_key="text",
         )
-        for line in detections
-        if line["Type"] == "LINE"
+        for number, line in enumerate(lines, 1)
     ]
 
 
