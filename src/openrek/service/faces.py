@@ -56,13 +56,7 @@ def detect(request: "DetectFacesRequestTypeDef", call: Call, services: Services)
     encoded = open_request_image(request["Image"], services)
     picture = decode_request_image(encoded, longest=PICTURE_SIDE)
     faces = detect_faces(picture, services.runtime)
-    details = [face_detail(faces, index, picture) for index in range(len(faces))]
-    if len(faces):
-        for attribute in attributes:
-            values = ANALYSERS[attribute](picture, faces, services.runtime)
-            for detail, value in zip(details, values, strict=True):
-                detail[MEMBERS[attribute]] = value  # type: ignore[literal-required]
-    return {"FaceDetails": details}
+    return {"FaceDetails": face_details(picture, faces, attributes, services.runtime)}
 
 
 def selected_attributes(names: Sequence[str]) -> tuple[str, ...]:
@@ -81,6 +75,19 @@ def selected_attributes(names: Sequence[str]) -> tuple[str, ...]:
 
 
 # --- parts of an answer -----------------------------------------------------------------------------------------------
+
+
+def face_details(
+    picture: Picture, faces: Faces, attributes: Sequence[str], runtime: Runtime
+) -> "list[FaceDetailTypeDef]":
+    """FaceDetail of every face: the default members, and the `attributes` that `selected_attributes` gave."""
+    details = [face_detail(faces, index, picture) for index in range(len(faces))]
+    if details:
+        for attribute in attributes:
+            values = ANALYSERS[attribute](picture, faces, runtime)
+            for detail, value in zip(details, values, strict=True):
+                detail[MEMBERS[attribute]] = value  # type: ignore[literal-required]
+    return details
 
 
 def face_detail(faces: Faces, index: int, picture: Picture) -> "FaceDetailTypeDef":
