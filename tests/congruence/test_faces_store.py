@@ -108,9 +108,9 @@ def test_a_collection_comes_and_goes(database: Database) -> None:
         make(database)
     make(database, "C")  # another name
     assert Tags(database).of(ARN.format("c")) == {"a": "1", "b": ""}
-    assert store.delete(ACCOUNT, "eu-west-1", "c", resource=ARN.format("c")) is None
-    assert store.delete(ACCOUNT, REGION, "c", resource=ARN.format("c")) == number
-    assert store.delete(ACCOUNT, REGION, "c", resource=ARN.format("c")) is None
+    assert store.delete(ACCOUNT, "eu-west-1", "c", resource=ARN.format("c")) == (False, [])
+    assert store.delete(ACCOUNT, REGION, "c", resource=ARN.format("c")) == (True, [number])
+    assert store.delete(ACCOUNT, REGION, "c", resource=ARN.format("c")) == (False, [])
     assert store.find(ACCOUNT, REGION, "c") is None
     assert store.describe(ACCOUNT, REGION, "c") is None
     assert Tags(database).of(ARN.format("c")) == {}
@@ -167,7 +167,7 @@ def test_a_deletion_that_was_cut_off_is_finished_by_the_next(
         Faces(database).add(number, [face(50)])
     again = make(database)  # and its name is free
     Faces(database).add(again, [face(1)])
-    assert store.delete(ACCOUNT, REGION, "no-such", resource="arn") is None
+    assert store.delete(ACCOUNT, REGION, "no-such", resource="arn") == (False, [number])
     with database.read() as connection:
         assert connection.execute(select(faces_table.c.collection_number)).scalars().all() == [again]
 

@@ -80,12 +80,14 @@ def describe_collection(request: "DescribeCollectionRequestTypeDef", call: Call,
 
 @operation("DeleteCollection")
 def delete_collection(request: "DeleteCollectionRequestTypeDef", call: Call, services: Services) -> Response:
-    """Delete a collection with its faces, users and tags."""
+    """Delete a collection with its faces, users, tags and search index."""
     caller, collection_id = call.caller, request["CollectionId"]
-    number = Collections(services.database).delete(
+    removal = Collections(services.database).delete(
         caller.account_id, caller.region, collection_id, resource=collection_arn(caller, collection_id)
     )
-    if number is None:
+    for number in removal.numbers:
+        services.vectors.forget(number)
+    if not removal.found:
         raise _missing(collection_id)
     return {"StatusCode": 200}
 

@@ -50,6 +50,13 @@ class Description(NamedTuple):
     user_count: int
 
 
+class Removal(NamedTuple):
+    """found: whether there was a collection to delete. numbers: of the collections of which nothing is left now."""
+
+    found: bool
+    numbers: list[int]
+
+
 class Collections:
     """The collections of one database. All methods raise StoreError when the database fails."""
 
@@ -106,8 +113,8 @@ class Collections:
                 raise ExistsError(f"the collection id {collection_id} is in use")
             Tags(self._database).put(connection, resource, tags, limit=tag_limit)
 
-    def delete(self, account_id: str, region: str, collection_id: str, *, resource: str) -> int | None:
-        """Delete a collection with its faces, users and tags; its number, None where there was none.
+    def delete(self, account_id: str, region: str, collection_id: str, *, resource: str) -> Removal:
+        """Delete a collection, where there is one of this id, with its faces, users and tags.
 
         It is gone for everybody at once; its faces are then deleted in batches, before this returns. Where a crash
         comes in between, the next `delete` finishes that.
@@ -126,11 +133,10 @@ class Collections:
             number = connection.execute(hidden).scalar_one_or_none()
             if number is not None:
                 Tags(self._database).remove_all(connection, resource)
-        self._purge()
-        return int(number) if number is not None else None
+        return Removal(number is not None, self._purge())
 
-    def _purge(self) -> None:
-        """Delete what deleted collections have left."""
+    def _purge(self) -> list[int]:
+        """Delete what deleted collections have left; their numbers."""
         with self._database.read() as connection:
             numbers = list(connection.execute(select(_columns.id).where(_columns.account_id == "")).scalars())
         for number in numbers:
@@ -144,3 +150,4 @@ class Collections:
                 connection.execute(delete(users).where(users.c.collection_number == number))
                 connection.execute(delete(removed_vectors).where(removed_vectors.c.collection_number == number))
                 connection.execute(delete(collections).where(_columns.id == number))
+        return [int(number) for number in numbers]
