@@ -5,9 +5,14 @@ from pathlib import Path
 from openrek.store.database import Database
 from openrek.store.vectors.base import VectorSearch
 from openrek.store.vectors.embedded import EmbeddedSearch
+from openrek.store.vectors.pgvector import PgVectorSearch, prepare
 from openrek.store.vectors.source import StoredVectors
 
 
 def open_search(database: Database, folder: Path) -> VectorSearch:
-    """The search over a database's vectors; `folder` is for its indexes."""
-    return EmbeddedSearch(folder, StoredVectors(database))
+    """pgvector where PostgreSQL has it, so that servers share one index; else indexes of this machine in `folder`.
+
+    Raises StoreError.
+    """
+    source = StoredVectors(database)
+    return PgVectorSearch(database, source) if prepare(database) else EmbeddedSearch(folder, source)
