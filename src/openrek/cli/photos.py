@@ -8,7 +8,7 @@ from typing import Final
 from openrek.cli.common import UserError
 
 SUFFIXES: Final = frozenset(
-    f".{name}" for name in "jpg jpeg jpe jfif png webp heic heif avif gif tif tiff bmp".split(" ")
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".heic", ".heif", ".avif", ".gif", ".tif", ".tiff", ".bmp")
 )
 """What a folder is searched for; a file named by itself is read whatever its name."""
 

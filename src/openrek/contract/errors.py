@@ -180,7 +180,7 @@ class RequestEntityTooLargeException(FrameworkError):
 
 
 class NotImplementedException(FrameworkError):
-    """A modelled operation, or part of one, that this version of openrek does not perform yet: never a made-up answer."""
+    """A modelled operation, or part of one, that this version does not perform yet: never a made-up answer."""
 
     status = 501
     default_message = "This operation is not implemented by this version of openrek."
