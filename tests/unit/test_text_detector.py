@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from openrek.vision.geometry import iou, polygon_bounds, quad_angle
 from openrek.vision.text import detector
-from openrek.vision.text.detector import find_text, probability_map, rectangles, view_scale
+from openrek.vision.text.detector import find_text, letter_bounds, probability_map, rectangles, view_scale
 
 
 class Brightness:
@@ -59,7 +59,7 @@ def test_specks_are_not_text(width: int, height: int) -> None:
 
 
 def test_faint_cores_are_not_text() -> None:
-    assert len(rectangles(bar(200, 20) * 0.45, 640, 640)) == 0
+    assert len(rectangles(bar(200, 20) * 0.35, 640, 640)) == 0
 
 
 def test_a_text_inside_a_frame_is_found_and_the_hole_is_not() -> None:
@@ -108,3 +108,12 @@ def test_find_text_answers_in_pixels_of_the_picture() -> None:
     growth = 1.6 * 400 * 40 / 440 / 2
     expected = [[500 - growth, 400 - growth, 900 + growth, 440 + growth]]
     assert iou(polygon_bounds(found.quads), expected).max() > 0.9
+
+
+@pytest.mark.parametrize(("width", "height"), [(200, 20), (60, 30), (30, 60), (400, 12)])
+def test_letter_bounds_undo_the_growth(width: int, height: int) -> None:
+    growth = 1.6 * width * height / (width + height)
+    quad = np.array([[0, 0], [width + growth, 0], [width + growth, height + growth], [0, height + growth]], np.float32)
+    letters, margin = letter_bounds(quad, 0.5)
+    assert letters == pytest.approx(min(height + growth, 1.8 * (height - 5.8)), rel=1e-3)
+    assert margin == pytest.approx(max(0.0, growth / 2 - 0.32 * letters), abs=0.05)

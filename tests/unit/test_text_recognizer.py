@@ -6,8 +6,11 @@ import pytest
 from numpy.typing import NDArray
 
 from openrek.vision.geometry import rotate_points
+from openrek.vision.text import Word
+from openrek.vision.text.detector import letter_bounds
 from openrek.vision.text.direction import OrientedLine
 from openrek.vision.text.recognizer import HEIGHT, Reading, Recognizer, cut_strip
+from openrek.vision.text.sift import sift
 from openrek.vision.text.words import split_words
 
 CHARACTERS = "abc\u2028，　"  # a line separator, a full-width comma and an ideographic space among them
@@ -48,6 +51,23 @@ def test_repeats_and_blanks_are_dropped() -> None:
     assert reading.text == "aab"
     assert reading.confidence == pytest.approx(0.9)
     np.testing.assert_allclose(reading.spans * 8, [[1, 3], [4, 5], [5, 7]], atol=1e-5)
+
+
+def test_every_character_has_the_best_probability_of_its_own_columns() -> None:
+    scores = np.full((1, 6, 4), 0.05, np.float32)
+    for column, (code, probability) in enumerate([(1, 0.5), (1, 0.7), (0, 0.99), (2, 0.6), (0, 1.0), (0, 1.0)]):
+        scores[0, column, code] = probability
+
+    class Fixed:
+        input_names = ("x",)
+        metadata = {"character": "a\nb\n"}  # noqa: RUF012
+
+        def run(self, feeds: object) -> list[NDArray[np.float32]]:
+            return [scores]
+
+    (reading,) = Recognizer(Fixed()).read([strip(0)])  # type: ignore[arg-type]
+    assert reading.text == "ab"
+    np.testing.assert_allclose(reading.probabilities, [0.7, 0.6], atol=1e-6)
 
 
 def test_the_characters_of_the_metadata_are_taken_line_by_line() -> None:
@@ -117,20 +137,25 @@ def line(
 
 
 LEVEL = [[0.0, 0.0], [400.0, 0.0], [400.0, 48.0], [0.0, 48.0]]
+LETTERS, MARGIN = letter_bounds(np.array(LEVEL, np.float32), 1.0)
 
 
-def test_a_lone_word_fills_its_rectangle() -> None:
-    (word,) = split_words(line("abc", [60, 190, 330], LEVEL))
+def test_a_lone_word_fills_its_rectangle_but_for_the_margin() -> None:
+    (word,) = split_words(line("abc", [60, 190, 330], LEVEL), 1.0)
     assert word.text == "abc"
     assert word.confidence == pytest.approx(0.85)
-    np.testing.assert_allclose(word.quad, LEVEL, atol=1)
+    assert 0 < MARGIN < 20
+    assert 15 < LETTERS < 40
+    top, bottom = 24 - LETTERS / 2, 24 + LETTERS / 2
+    expected = [[MARGIN, top], [400 - MARGIN, top], [400 - MARGIN, bottom], [MARGIN, bottom]]
+    np.testing.assert_allclose(word.quad, expected, atol=0.5)
 
 
 def test_the_gap_between_two_words_is_where_the_strip_is_empty() -> None:
     pixels = np.full((HEIGHT, 400, 3), 255, np.uint8)
     for left in (20, 60, 100, 215, 255, 295):  # letters of two words; the gap is 125..215
         pixels[8:40, left : left + 25] = 0
-    first, second = split_words(line("abc def", [32, 72, 112, 165, 228, 268, 308], LEVEL, pixels))
+    first, second = split_words(line("abc def", [32, 72, 112, 165, 228, 268, 308], LEVEL, pixels), 1.0)
     assert (first.text, second.text) == ("abc", "def")
     assert first.quad[1, 0] == pytest.approx(125, abs=2)
     assert second.quad[0, 0] == pytest.approx(215, abs=2)
@@ -138,23 +163,64 @@ def test_the_gap_between_two_words_is_where_the_strip_is_empty() -> None:
 
 def test_without_a_visible_gap_a_word_ends_half_a_character_from_its_last_middle() -> None:
     noise = np.random.default_rng(2).integers(0, 256, (HEIGHT, 400, 3), np.uint8)
-    first, second = split_words(line("ab cd", [50, 90, 150, 210, 250], LEVEL, noise))
+    first, second = split_words(line("ab cd", [50, 90, 150, 210, 250], LEVEL, noise), 1.0)
     assert 90 < first.quad[1, 0] < second.quad[0, 0] < 210
 
 
+def test_characters_read_beyond_the_strip_do_no_harm() -> None:
+    words = split_words(line("ab cd", [50, 90, 400, 400, 400], LEVEL), 1.0)
+    assert [word.text for word in words] == ["ab", "cd"]
+
+
 def test_a_word_does_not_reach_far_beyond_its_characters() -> None:
-    (word,) = split_words(line("ab", [300, 340], LEVEL))
+    (word,) = split_words(line("ab", [300, 340], LEVEL), 1.0)
     assert word.quad[0, 0] == pytest.approx(260, abs=1)
     assert word.quad[1, 0] == pytest.approx(380, abs=1)
 
 
 def test_words_of_a_turned_line_are_turned() -> None:
     down = [[48.0, 0.0], [48.0, 400.0], [0.0, 400.0], [0.0, 0.0]]
-    first, second = split_words(line("ab cd", [50, 90, 150, 210, 250], down))
-    np.testing.assert_allclose(first.quad[0], [48, 10], atol=1)
+    first, second = split_words(line("ab cd", [50, 90, 150, 210, 250], down), 1.0)
+    np.testing.assert_allclose(first.quad[0], [24 + LETTERS / 2, 50 - 40], atol=1)  # a character before its middle
     assert first.quad[1, 1] < second.quad[0, 1]
-    assert first.quad[0, 0] == first.quad[1, 0] == 48
+    assert first.quad[0, 0] == pytest.approx(first.quad[1, 0])
+
+
+def test_ideographs_and_letters_are_words_of_their_own() -> None:
+    words = split_words(line("大AB", [40, 100, 140], LEVEL), 1.0)
+    assert [word.text for word in words] == ["大", "AB"]
 
 
 def test_spaces_alone_are_no_words() -> None:
-    assert split_words(line("  ", [100, 200], LEVEL)) == []
+    assert split_words(line("  ", [100, 200], LEVEL), 1.0) == []
+
+
+# --- what is no text --------------------------------------------------------------------------------------------------
+
+
+def sifted(*pieces: str, confidence: float = 0.95) -> list[str]:
+    quad = np.array(LEVEL, np.float32)
+    return [
+        " ".join(word.text for word in line)
+        for line in sift([[Word(text, confidence, quad) for text in piece.split()] for piece in pieces])
+    ]
+
+
+def test_plain_text_passes() -> None:
+    assert sifted("Café & Bar", "24/7", "No.", "A") == ["Café & Bar", "24/7", "No.", "A"]
+
+
+@pytest.mark.parametrize("ornament", ["→", "•", "—", "...", "♥", "|"])
+def test_ornaments_alone_do_not(ornament: str) -> None:
+    assert sifted(ornament) == []
+
+
+def test_icons_read_as_ideographs_are_dropped_unless_the_picture_holds_such_text() -> None:
+    assert sifted("大 LES ARTS", "口") == ["LES ARTS"]
+    assert sifted("大 LES ARTS", "出口") == ["大 LES ARTS", "出口"]
+
+
+def test_floors() -> None:
+    assert sifted("word", confidence=0.49) == []
+    assert sifted("word", confidence=0.5) == ["word"]
+    assert sifted("7", confidence=0.89) == []

@@ -50,6 +50,15 @@ def read_lines(pixels: NDArray[np.uint8], quads: Sequence[Quad], recognizer: Rec
     return [line for line in lines if abs(line.angle) <= READABLE and line.reading.text]
 
 
+def page_angle(lines: Sequence[OrientedLine]) -> float:
+    """The direction in which most of the text runs, in degrees; 0 without lines."""
+    total = np.zeros(2)
+    for line in lines:
+        angle = np.deg2rad(line.angle)
+        total += np.array([np.cos(angle), np.sin(angle)]) * _weight(line)
+    return float(np.rad2deg(np.arctan2(total[1], total[0]))) if total.any() else 0.0
+
+
 def _read_long(
     pixels: NDArray[np.uint8], quads: Sequence[Quad], recognizer: Recognizer
 ) -> tuple[list[OrientedLine], float]:
@@ -67,14 +76,12 @@ def _read_long(
     if falling > standing:  # most of the picture stands the other way: trust no first look
         turn([i for i in range(len(first)) if i not in second])
 
-    direction = np.zeros(2)
+    decided = []
     for index, line in enumerate(first):
         lead = _lead(line, second[index]) if index in second else np.inf
         if abs(lead) > TIE:
-            best = line if lead > 0 else second[index]
-            angle = np.deg2rad(best.angle)
-            direction += np.array([np.cos(angle), np.sin(angle)]) * _weight(best)
-    page = float(np.rad2deg(np.arctan2(direction[1], direction[0]))) if direction.any() else 0.0
+            decided.append(line if lead > 0 else second[index])
+    page = page_angle(decided)
     return [_better(line, second.get(index), page) for index, line in enumerate(first)], page
 
 

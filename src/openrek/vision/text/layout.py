@@ -8,7 +8,7 @@ import numpy as np
 from openrek.vision.geometry import polygon_bounds, quad_angle, rotate_points, share_inside
 from openrek.vision.text.result import Line, Quad, TextResult, Word
 
-GAP = 1.0  # a wider gap, in heights of the line, ends the line
+GAP = 1.5  # a wider gap, in heights of the letters, ends the line
 MISFIT = 0.35  # most vertical offset of two pieces of one line, in heights
 HEIGHTS = 0.65  # least ratio of their heights
 TILT = 12.0  # most difference of their directions, degrees

@@ -1,14 +1,16 @@
 """The whole way: find rectangles, read them, make words and lines."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from openrek.vision.geometry import share_inside
 from openrek.vision.image import Picture
 from openrek.vision.runtime import Runtime
-from openrek.vision.text.detector import find_text
-from openrek.vision.text.direction import read_lines
+from openrek.vision.text.detector import find_text, view_scale
+from openrek.vision.text.direction import OrientedLine, page_angle, read_lines
 from openrek.vision.text.layout import WordFilter, arrange, filter_words
 from openrek.vision.text.recognizer import Recognizer
 from openrek.vision.text.result import Quad, TextResult, Word
@@ -18,7 +20,8 @@ from openrek.vision.text.words import split_words
 DETECTOR, RECOGNIZER = "text-detector", "text-recognizer"
 LONGEST = 4096  # a larger picture may be decoded at a reduced size
 MAX_WORDS = 100
-CHUNK = 64  # rectangles read before looking whether there are enough words
+PORTION = 64  # rectangles read before looking whether there are enough words
+ON_ITS_SIDE = 60.0  # degrees of tilt from which a picture is turned before it is read
 
 
 def read_text(
@@ -35,13 +38,22 @@ def read_text(
     `layout.filter_words`; where there are more words than `limit`, smaller text is not even looked at.
     Raises what `Runtime.model` and `Model.run` raise.
     """
-    rectangles = find_text(picture.pixels, runtime.model(DETECTOR))
-    quads = [quad for quad in rectangles.quads if _touches(quad, regions)]
     recognizer = Recognizer(runtime.model(RECOGNIZER))
+    view = _View(picture.pixels)
+    portions = _portions(view, runtime, regions)
+    lines = read_lines(view.pixels, portions[0], recognizer) if portions else []
+    angle = page_angle(lines)
+    if abs(angle) > ON_ITS_SIDE:  # the networks know level text best
+        view = view.turned(1 if angle > 0 else -1)
+        portions = _portions(view, runtime, regions)
+        lines = read_lines(view.pixels, portions[0], recognizer) if portions else []
+
     pieces: list[list[Word]] = []
     result = TextResult()
-    for chunk in _chunks(quads):
-        pieces += [split_words(line) for line in read_lines(picture.pixels, chunk, recognizer)]
+    for number in range(len(portions)):
+        if number:
+            lines = read_lines(view.pixels, portions[number], recognizer)
+        pieces += [view.words(line) for line in lines]
         result = filter_words(
             arrange(sift(pieces)), picture.width, picture.height, words=words, regions=regions, limit=limit
         )
@@ -50,12 +62,39 @@ def read_text(
     return result
 
 
-def _touches(quad: Quad, regions: Sequence[Quad] | None) -> bool:
-    return regions is None or any(share_inside(quad, region) > 0 for region in regions)
+@dataclass(frozen=True)
+class _View:
+    """A picture as it is read: turned by so many quarters anticlockwise."""
+
+    pixels: NDArray[np.uint8]
+    quarters: int = 0
+
+    def turned(self, quarters: int) -> "_View":
+        return _View(np.ascontiguousarray(np.rot90(self.pixels, quarters)), quarters)
+
+    def words(self, line: OrientedLine) -> list[Word]:
+        """The words of a line, in pixels of the picture."""
+        words = split_words(line, view_scale(self.pixels.shape[1], self.pixels.shape[0]))
+        return [replace(word, quad=self.back(word.quad)) for word in words]
+
+    def back(self, points: Quad) -> Quad:
+        """From pixels of the view to pixels of the picture."""
+        height, width = self.pixels.shape[:2]
+        match self.quarters:
+            case 1:
+                return np.stack([height - points[..., 1], points[..., 0]], axis=-1)
+            case -1:
+                return np.stack([points[..., 1], width - points[..., 0]], axis=-1)
+            case _:
+                return points
 
 
-def _chunks(quads: list[Quad]) -> list[list[Quad]]:
-    """Rectangles in portions, the highest text first."""
-    height = [float(np.linalg.norm(quad[3] - quad[0])) for quad in quads]
-    order = sorted(range(len(quads)), key=lambda index: -height[index])
-    return [[quads[index] for index in order[start : start + CHUNK]] for start in range(0, len(order), CHUNK)]
+def _portions(view: _View, runtime: Runtime, regions: Sequence[Quad] | None) -> list[list[Quad]]:
+    """The rectangles that touch a region, in portions, the highest text first."""
+    quads = [
+        quad
+        for quad in find_text(view.pixels, runtime.model(DETECTOR)).quads
+        if regions is None or any(share_inside(view.back(quad), region) > 0 for region in regions)
+    ]
+    quads.sort(key=lambda quad: -float(np.linalg.norm(quad[3] - quad[0])))
+    return [quads[start : start + PORTION] for start in range(0, len(quads), PORTION)]

@@ -5,6 +5,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from openrek.vision.text.detector import letter_bounds
 from openrek.vision.text.direction import OrientedLine
 from openrek.vision.text.recognizer import HEIGHT
 from openrek.vision.text.result import Quad, Word
@@ -15,32 +16,35 @@ REACH = 1.0  # a word ends at most this many pitches from the middle of its oute
 FAINT = 0.35  # share of the letters' contrast below which a column counts as gap
 
 
-def split_words(line: OrientedLine) -> list[Word]:
-    """The words of a line in reading order.
+def split_words(line: OrientedLine, scale: float) -> list[Word]:
+    """The words of a line in reading order; `scale` is that of the view in which its rectangle was found.
 
     Spaces come from the recogniser. Between two words the emptiest run of columns is the gap; the outer edges are the
-    rectangle's, unless it reaches far beyond the outermost character (an icon beside the text).
+    text's, unless they lie far beyond the outermost character (an icon beside the text).
     """
     text, spans = line.reading.text, line.reading.spans
     groups = _groups(text)
     if not groups:
         return []
     width = line.strip.shape[1]
+    letters, margin = letter_bounds(line.quad, scale)
+    length, height = (float(np.linalg.norm(line.quad[corner] - line.quad[0])) for corner in (1, 3))
+    start, end = width * margin / length, width * (1 - margin / length)
     middles = spans.mean(axis=1) * width
-    pitch = _pitch(middles, text)
+    reach = REACH * _pitch(middles, text)
     contrast = _contrast(line.strip) if len(groups) > 1 else np.zeros(0, np.float32)
-    edges: list[list[float]] = [[max(0.0, float(middles[groups[0][0]] - REACH * pitch)), 0.0]]
+    edges = [max(min(start, middles[groups[0][0]]), middles[groups[0][0]] - reach)]
     for (_, last), (first, _) in pairwise(groups):
-        edges[-1][1], start = _gap(contrast, float(middles[last]), float(middles[first]), pitch)
-        edges.append([start, 0.0])
-    edges[-1][1] = min(float(width), float(middles[groups[-1][1]] + REACH * pitch))
+        edges += _gap(contrast, float(middles[last]), float(middles[first]), reach / 2)
+    edges.append(min(max(end, middles[groups[-1][1]]), middles[groups[-1][1]] + reach))
+    inset = (1 - letters / height) / 2
     return [
         Word(
             text[first : last + 1],
             float(line.reading.probabilities[first : last + 1].mean()),
-            _part(line.quad, left / width, right / width),
+            _part(line.quad, float(left) / width, float(right) / width, inset),
         )
-        for (first, last), (left, right) in zip(groups, edges, strict=True)
+        for (first, last), left, right in zip(groups, edges[::2], edges[1::2], strict=True)
     ]
 
 
@@ -69,10 +73,10 @@ def _contrast(strip: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.asarray(grey.max(axis=0) - grey.min(axis=0))
 
 
-def _gap(contrast: NDArray[np.float32], left: float, right: float, pitch: float) -> tuple[float, float]:
+def _gap(contrast: NDArray[np.float32], left: float, right: float, reach: float) -> tuple[float, float]:
     """Where the gap between two words starts and ends, given the middles of the characters beside it (pixels)."""
-    a, b = int(left), max(int(left) + 1, int(right))
-    part = contrast[a:b]
+    a = min(int(left), len(contrast) - 1)
+    part = contrast[a : max(a + 1, int(right))]
     low, high = float(part.min()), float(part.max())
     empty = part <= low + FAINT * (high - low)
     best = (0, 0)
@@ -86,13 +90,12 @@ def _gap(contrast: NDArray[np.float32], left: float, right: float, pitch: float)
             start = None
     if best[1] - best[0] >= 2 and best != (0, len(part)):
         return float(a + best[0]), float(a + best[1])
-    reach = min(pitch / 2, (right - left) / 2)  # no visible gap: half a character either side
+    reach = min(reach, (right - left) / 2)  # no visible gap: half a character either side
     return left + reach, right - reach
 
 
-def _part(quad: Quad, left: float, right: float) -> Quad:
-    """The part of a turned rectangle between two shares of its length."""
-    top, bottom = quad[1] - quad[0], quad[2] - quad[3]
-    return np.array(
-        [quad[0] + left * top, quad[0] + right * top, quad[3] + right * bottom, quad[3] + left * bottom], np.float32
-    )
+def _part(quad: Quad, left: float, right: float, inset: float) -> Quad:
+    """The part of a turned rectangle between two shares of its length, less a share of its height above and below."""
+    along, across = quad[1] - quad[0], quad[3] - quad[0]
+    corners = ((left, inset), (right, inset), (right, 1 - inset), (left, 1 - inset))
+    return np.array([quad[0] + x * along + y * across for x, y in corners], np.float32)
