@@ -149,10 +149,12 @@ def label_members(
     min_confidence: 0..100, inclusive, compared with the confidence as it is sent. instance_colours: how many dominant
     colours each instance carries; None for no such member. Labels are cut after filtering, ancestors included.
     """
+    # the threshold in the same precision: a client may send back a confidence that it read
+    threshold = float(np.float32(min_confidence))
     passing = [
-        (percent(each.confidence), each)
+        (confidence, each)
         for each in found
-        if choice.keeps(each.label) and percent(each.confidence) >= min_confidence
+        if choice.keeps(each.label) and (confidence := percent(each.confidence)) >= threshold
     ]
     passing.sort(key=lambda item: (-item[0], item[1].label.name))
     return [

@@ -42,8 +42,9 @@ def detect_labels(picture: Picture, runtime: Runtime) -> list[FoundLabel]:
 
     An ancestor's confidence is at least that of every label below it. Raises ModelError where a model cannot be had.
     """
-    evidence = [(found.label.name, found.confidence) for found in tag(picture, runtime)]
-    return assemble([*evidence, *_faces(picture, runtime)], {}, taxonomy())
+    faces = _faces(picture, runtime)
+    tags = tag(picture, runtime, with_face=bool(faces))
+    return assemble([*faces, *((found.label.name, found.confidence) for found in tags)], {}, taxonomy())
 
 
 def assemble(

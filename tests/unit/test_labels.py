@@ -1,0 +1,293 @@
+"""Labels from evidence: regions, scores, calibration, ancestors, instances; filters and answers of the service."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from openrek.contract.errors import InvalidParameterException
+from openrek.service.labels import LabelFilter, label_members, percent, property_members, wanted_features
+from openrek.vision.image import Picture, load_image
+from openrek.vision.labels import FoundLabel, Instance, Label, Taxonomy, assemble, image_properties, tag
+from openrek.vision.labels.backbone import LONGEST_SIDE, SHORT_SIDE, STRIDE, features, fit, regions
+from openrek.vision.labels.tagger import calibrate, label_scores, read_tags
+from openrek.vision.runtime import Runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PICTURE = Picture.of(np.full((100, 200, 3), 128, np.uint8))
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Runtime]":
+    """No network and an empty cache: the tagger ships with the package."""
+    with Runtime(cache=tmp_path_factory.mktemp("cache"), offline=True, threads=1) as runtime:
+        yield runtime
+
+
+# --- regions and preparation ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("height", "width"), [(80, 80), (80, 10_000), (10_000, 80), (1080, 1920), (300, 451), (81, 97)]
+)
+def test_a_picture_keeps_its_shape_up_to_two_to_one(height: int, width: int) -> None:
+    rows, columns = fit(np.zeros((height, width, 3), np.uint8)).shape[:2]
+    assert min(rows, columns) == SHORT_SIDE
+    assert max(rows, columns) <= LONGEST_SIDE
+    assert rows % STRIDE == columns % STRIDE == 0
+    wanted = min(2.0, max(height, width) / min(height, width))
+    assert max(rows, columns) / min(rows, columns) == pytest.approx(wanted, abs=STRIDE / 2 / SHORT_SIDE)
+    assert (rows >= columns) == (height >= width) or rows == columns
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(8, 8), (8, 9), (8, 14), (16, 8)])
+def test_regions_are_means_over_parts_and_the_first_is_the_whole(rows: int, columns: int) -> None:
+    weights = regions(rows, columns)
+    assert weights.sum(axis=1) == pytest.approx(1)
+    assert weights[0] == pytest.approx(1 / (rows * columns))
+    assert len({row.tobytes() for row in weights}) == len(weights), "no region twice"
+    assert (weights[1:] > 0).any(axis=0).all(), "every cell lies in a part"
+    for row in weights:
+        assert len(set(row[row > 0].tolist())) == 1
+
+
+def test_one_pass_gives_every_region(runtime: Runtime) -> None:
+    seen = features(PICTURE, runtime)
+    count = len(regions(SHORT_SIDE // STRIDE, LONGEST_SIDE // STRIDE))
+    assert seen.logits.shape == (count, 1000)
+    assert seen.embeddings.shape == (count, 1280)
+
+
+# --- scores -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_score_sums_classes_and_mixes_the_whole_with_the_best_region() -> None:
+    probabilities = np.array([[0.5, 0.3, 0.2], [0.1, 0.1, 0.8]], np.float32)
+    membership = np.array([[1, 0, 0], [1, 1, 0], [0, 0, 1]], np.float32)
+    scores = label_scores(np.log(probabilities), membership)
+    assert scores == pytest.approx([0.5, 0.8, (0.2 + 0.8) / 2])
+
+
+def test_calibration_is_straight_between_its_knots() -> None:
+    metadata = {"calibration": "[[0, 0], [0.5, 0.8], [1, 1]]"}
+    found = calibrate(np.array([0, 0.25, 0.5, 0.75, 1], np.float32), metadata)
+    assert found == pytest.approx([0, 0.4, 0.8, 0.9, 1])
+
+
+def test_the_shipped_calibration_rises(runtime: Runtime) -> None:
+    found = calibrate(np.linspace(0, 1, 101, dtype=np.float32), runtime.model("tagger").metadata)
+    assert (np.diff(found) >= 0).all()
+    assert found[0] == 0
+    assert 0.99 < found[-1] <= 1
+
+
+def test_a_cat_is_a_cat(runtime: Runtime, photos: dict[str, Path]) -> None:
+    found = {each.label.name: each.confidence for each in tag(load_image(photos["chelsea"]), runtime)}
+    assert found["Cat"] > 0.9
+    assert found["Animal"] >= found["Mammal"] >= found["Cat"] >= found.get("Egyptian Cat", 0)
+    assert found.get("Dog", 0) < 0.1
+
+
+def test_worn_things_count_less_where_there_is_a_face(runtime: Runtime, photos: dict[str, Path]) -> None:
+    seen = features(load_image(photos["hopper"]), runtime)
+    metadata = runtime.model("tagger").metadata
+    plain = {each.label.name: each.confidence for each in read_tags(seen, metadata)}
+    with_face = {each.label.name: each.confidence for each in read_tags(seen, metadata, with_face=True)}
+    assert 0 < with_face["Tie"] < plain["Tie"]
+    assert with_face["Clothing"] == plain["Clothing"]
+
+
+# --- ancestors and instances ------------------------------------------------------------------------------------------
+
+TABLE = Taxonomy(
+    [
+        Label("Person", "Person Description", has_boxes=True),
+        Label("Female", "Person Description", ("Person",), has_boxes=True),
+        Label("Woman", "Person Description", ("Female",), has_boxes=True),
+        Label("Face", "Person Description", ("Person",)),
+        Label("Man", "Person Description", ("Person",), has_boxes=True),
+        Label("Car", "Vehicles and Automotive", aliases=("Automobile",), has_boxes=True),
+    ]
+)
+
+
+def test_every_ancestor_is_returned_and_at_least_as_sure() -> None:
+    found = {each.label.name: each.confidence for each in assemble([("Woman", 0.9), ("Person", 0.4)], {}, TABLE)}
+    assert found == {"Woman": 0.9, "Female": 0.9, "Person": 0.9}
+
+
+def test_the_best_evidence_counts_and_order_is_by_confidence_then_name() -> None:
+    found = assemble([("Face", 0.5), ("Car", 0.7), ("Face", 0.6), ("Man", 0.7)], {}, TABLE)
+    assert [(each.label.name, each.confidence) for each in found] == [
+        ("Car", 0.7),
+        ("Man", 0.7),
+        ("Person", 0.7),
+        ("Face", 0.6),
+    ]
+
+
+def test_ancestors_share_their_descendants_boxes() -> None:
+    woman, man = Instance((0, 0, 10, 10), 0.8), Instance((20, 0, 30, 10), 0.95)
+    found = {
+        each.label.name: each for each in assemble([("Face", 0.99)], {"Woman": [woman], "Man": [man], "Car": []}, TABLE)
+    }
+    assert set(found) == {"Woman", "Female", "Man", "Person", "Face"}
+    assert found["Person"].instances == (man, woman)
+    assert found["Female"].instances == found["Woman"].instances == (woman,)
+    assert found["Face"].instances == ()
+    assert found["Woman"].confidence == pytest.approx(0.8)
+    assert found["Person"].confidence == pytest.approx(0.99)
+
+
+# --- the request ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"Features": ["IMAGE_PROPERTIES"], "MaxLabels": 5},
+        {"Features": ["IMAGE_PROPERTIES"], "MinConfidence": 0},
+        {"Features": ["IMAGE_PROPERTIES"], "Settings": {"GeneralLabels": {"LabelInclusionFilters": ["Cat"]}}},
+        {"Features": ["GENERAL_LABELS"], "Settings": {"ImageProperties": {"MaxDominantColors": 3}}},
+        {"Settings": {"ImageProperties": {"MaxDominantColors": 3}}},
+    ],
+)
+def test_a_setting_of_a_feature_not_asked_for_is_refused(request_: Any) -> None:
+    with pytest.raises(InvalidParameterException, match="is only valid when Features contains"):
+        wanted_features(request_)
+
+
+def test_no_features_or_none_at_all_mean_general_labels() -> None:
+    assert wanted_features({"Image": {}}) == {"GENERAL_LABELS"}
+    assert wanted_features({"Image": {}, "Features": [], "MaxLabels": 3}) == {"GENERAL_LABELS"}
+    both: Any = {"Features": ["IMAGE_PROPERTIES", "GENERAL_LABELS"], "MinConfidence": 1.0}
+    assert wanted_features(both) == {"GENERAL_LABELS", "IMAGE_PROPERTIES"}
+
+
+CAR, PERSON, FACE = TABLE["Car"], TABLE["Person"], TABLE["Face"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "kept"),
+    [
+        ({}, {"Car", "Person", "Face"}),
+        ({"LabelInclusionFilters": ["Car"]}, {"Car"}),
+        ({"LabelInclusionFilters": ["car"]}, set()),
+        ({"LabelInclusionFilters": ["Automobile"]}, set()),
+        ({"LabelCategoryInclusionFilters": ["Person Description"]}, {"Person", "Face"}),
+        (
+            {"LabelInclusionFilters": ["Car"], "LabelCategoryInclusionFilters": ["Person Description"]},
+            {"Car", "Person", "Face"},
+        ),
+        ({"LabelExclusionFilters": ["Face", "Nothing of the kind"]}, {"Car", "Person"}),
+        ({"LabelCategoryExclusionFilters": ["Person Description"]}, {"Car"}),
+        (
+            {"LabelInclusionFilters": ["Face"], "LabelCategoryExclusionFilters": ["Person Description"]},
+            set(),
+        ),
+        (
+            {"LabelCategoryInclusionFilters": ["Person Description"], "LabelExclusionFilters": ["Person"]},
+            {"Face"},
+        ),
+    ],
+)
+def test_filters(settings: Any, kept: set[str]) -> None:
+    choice = LabelFilter.of(settings)
+    assert {label.name for label in (CAR, PERSON, FACE) if choice.keeps(label)} == kept
+
+
+@pytest.mark.parametrize("kind", ["Label", "LabelCategory"])
+def test_a_value_on_both_sides_is_refused(kind: str) -> None:
+    settings: Any = {f"{kind}InclusionFilters": ["Cat", "Dog"], f"{kind}ExclusionFilters": ["Dog"]}
+    with pytest.raises(InvalidParameterException, match=f"{kind}InclusionFilters and {kind}ExclusionFilters.*'Dog'"):
+        LabelFilter.of(settings)
+
+
+def test_a_name_may_be_included_as_label_and_excluded_as_category() -> None:
+    settings: Any = {"LabelInclusionFilters": ["Medical"], "LabelCategoryExclusionFilters": ["Medical"]}
+    assert not LabelFilter.of(settings).keeps(Label("Medical", "Medical"))
+
+
+# --- the answer -------------------------------------------------------------------------------------------------------
+
+EVERYTHING = LabelFilter()
+
+
+def test_a_threshold_is_inclusive_in_the_precision_of_the_wire() -> None:
+    found = [FoundLabel(CAR, 0.55), FoundLabel(FACE, 0.549), FoundLabel(PERSON, 0.5500001)]
+    names = [label["Name"] for label in label_members(found, PICTURE, choice=EVERYTHING)]
+    assert sorted(names) == ["Car", "Person"]
+
+
+def test_a_confidence_that_was_read_keeps_its_label_as_threshold() -> None:
+    """The wire writes a float32 in its shortest form, which as a double may lie above it."""
+    sent = np.float32(percent(0.036745434))
+    as_read = float(str(sent))
+    assert as_read > float(sent)
+    found = [FoundLabel(CAR, 0.036745434)]
+    assert len(label_members(found, PICTURE, choice=EVERYTHING, min_confidence=as_read)) == 1
+
+
+def test_confidences_that_round_alike_are_ordered_by_name() -> None:
+    found = [FoundLabel(PERSON, 0.7 + 1e-12), FoundLabel(CAR, 0.7)]
+    members = label_members(found, PICTURE, choice=EVERYTHING)
+    assert [label["Name"] for label in members] == ["Car", "Person"]
+    assert members[0]["Confidence"] == members[1]["Confidence"]
+
+
+def test_percent_is_a_float32_between_0_and_100() -> None:
+    assert percent(1.0000001) == 100
+    assert percent(-0.1) == 0
+    assert percent(0.123456789) == float(np.float32(12.3456789))
+
+
+def test_max_labels_cuts_after_filtering_and_zero_is_none() -> None:
+    found = [FoundLabel(PERSON, 0.9), FoundLabel(FACE, 0.8), FoundLabel(CAR, 0.7)]
+    only_cars = LabelFilter(labels=frozenset({"Car"}))
+    assert [one["Name"] for one in label_members(found, PICTURE, choice=only_cars, max_labels=1)] == ["Car"]
+    assert [one["Name"] for one in label_members(found, PICTURE, choice=EVERYTHING, max_labels=2)] == ["Person", "Face"]
+    assert label_members(found, PICTURE, choice=EVERYTHING, max_labels=0) == []
+    many = [FoundLabel(Label(f"L{number}", "Medical"), 0.9) for number in range(1500)]
+    assert len(label_members(many, PICTURE, choice=EVERYTHING, max_labels=5000)) == 1000
+
+
+def test_all_lists_are_present_and_a_child_keeps_its_parents() -> None:
+    woman = TABLE["Woman"]
+    (member,) = label_members([FoundLabel(woman, 0.9)], PICTURE, choice=EVERYTHING)
+    assert member == {
+        "Name": "Woman",
+        "Confidence": percent(0.9),
+        "Instances": [],
+        "Parents": [{"Name": "Female"}, {"Name": "Person"}],
+        "Aliases": [],
+        "Categories": [{"Name": "Person Description"}],
+    }
+
+
+def test_instances_are_ratios_and_carry_colours_only_when_asked() -> None:
+    pixels = np.zeros((100, 200, 3), np.uint8)
+    pixels[:, 100:] = (255, 0, 0)
+    picture = Picture.of(pixels)
+    found = [FoundLabel(CAR, 0.9, (Instance((110, 10, 190, 60), 0.75),))]
+    (plain,) = label_members(found, picture, choice=EVERYTHING)
+    assert plain["Instances"] == [
+        {"BoundingBox": {"Width": 0.4, "Height": 0.5, "Left": 0.55, "Top": 0.1}, "Confidence": 75.0}
+    ]
+    (coloured,) = label_members(found, picture, choice=EVERYTHING, instance_colours=1)
+    (colour,) = coloured["Instances"][0]["DominantColors"]
+    assert (colour["HexCode"], colour["CSSColor"], colour["Red"], colour["Green"]) == ("#ff0000", "red", 255, 0)
+    (none,) = label_members(found, picture, choice=EVERYTHING, instance_colours=0)
+    assert none["Instances"][0]["DominantColors"] == []
+
+
+def test_properties_have_contrast_for_the_whole_picture_only(photos: dict[str, Path]) -> None:
+    members = property_members(image_properties(load_image(photos["astronaut"])))
+    assert set(members["Quality"]) == {"Brightness", "Sharpness", "Contrast"}
+    assert set(members["Foreground"]["Quality"]) == set(members["Background"]["Quality"]) == {"Brightness", "Sharpness"}
+    plain = property_members(image_properties(PICTURE))
+    assert "Foreground" not in plain
+    assert "Background" not in plain
+    assert plain["DominantColors"][0]["CSSColor"] == "gray"
