@@ -168,6 +168,11 @@ class Celebrities:
         with self._database.read() as connection:
             return self._removals(connection, name, wikidata) != []
 
+    def refuse_removed(self, person: Person) -> None:
+        """Raise RemovedPersonError where this person was removed."""
+        if self.is_removed(person):
+            raise _refusal(person)
+
     # --- writing ----------------------------------------------------------------------------------------------------
 
     def put(
@@ -186,7 +191,7 @@ class Celebrities:
         with self._write() as connection:
             removals = self._removals(connection, name_hash, wikidata_hash)
             if removals and not again:
-                raise RemovedPersonError(f"{person.name} was removed from the gallery")
+                raise _refusal(person)
             if removals:
                 gone = removed_celebrities.c.id.in_(removals)
                 connection.execute(delete(removed_celebrities).where(gone))
@@ -296,6 +301,10 @@ def derived_id(wikidata: str, length: int = ID_LENGTH) -> str:
         number, digit = divmod(number, len(_ALPHABET))
         digits += _ALPHABET[digit]
     return digits
+
+
+def _refusal(person: Person) -> RemovedPersonError:
+    return RemovedPersonError(f"{person.name} was removed from the gallery")
 
 
 def _free_id(connection: Connection, person: Person, wanted: str | None) -> str:

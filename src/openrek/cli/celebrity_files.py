@@ -1,0 +1,233 @@
+"""People for the gallery from files: a folder a person, a CSV table, or a gallery that was exported."""
+
+import base64
+import binascii
+import csv
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any, Final
+
+import numpy as np
+
+from openrek.cli.common import UserError
+from openrek.cli.photos import SUFFIXES
+from openrek.service.celebrity_photos import Entry, Photo
+from openrek.store.celebrities import GENDERS, Celebrities, Celebrity, Person, Reference
+
+FACTS: Final = ("name", "id", "wikidata", "imdb", "urls", "gender", "source", "licence", "consent", "attribution")
+"""The keys of person.toml; a CSV table has these columns and `photos`."""
+
+FORMAT: Final = "openrek-celebrities"
+FORMAT_VERSION: Final = 1
+
+
+# --- folders and tables -----------------------------------------------------------------------------------------------
+
+
+def read_entries(path: Path) -> list[Entry]:
+    """The people of a folder (one folder a person) or a CSV table. Raises UserError that names file and problem."""
+    if path.is_dir():
+        folders = [folder for folder in sorted(path.iterdir()) if folder.is_dir() and not folder.name.startswith(".")]
+        entries = [_folder_entry(folder) for folder in folders]
+        if not entries:
+            raise UserError(f"{path} has no folders; make one for each person, with photos inside")
+        return entries
+    if path.suffix.lower() == ".csv":
+        return _table_entries(path)
+    raise UserError(f"{path} is neither a folder, nor a .csv table, nor a gallery exported as .jsonl")
+
+
+def _folder_entry(folder: Path) -> Entry:
+    facts: Mapping[str, Any] = {}
+    file = folder / "person.toml"
+    if file.exists():
+        try:
+            facts = tomllib.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UserError(f"{file} cannot be read: {error}") from error
+    photos = [photo for photo in sorted(folder.rglob("*")) if photo.suffix.lower() in SUFFIXES and photo.is_file()]
+    return _entry({"name": folder.name.replace("_", " "), **facts}, photos, str(file))
+
+
+def _table_entries(table: Path) -> list[Entry]:
+    entries = []
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file)
+            columns = rows.fieldnames or []
+            if not {"name", "photos"} <= set(columns):
+                raise UserError(f"{table} needs the columns name and photos; its first line has {', '.join(columns)}")
+            for row in rows:
+                where = f"{table}, line {rows.line_num}"
+                if None in row:
+                    raise UserError(f"{where}: more fields than columns; put those with commas in quotes")
+                names = [name.strip() for name in (row.pop("photos") or "").split(";") if name.strip()]
+                photos = [photo for name in names for photo in _photos(table.parent, name, where)]
+                entries.append(_entry({key: value for key, value in row.items() if value}, photos, where))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{table} cannot be read: {error}") from error
+    return entries
+
+
+def _photos(base: Path, name: str, where: str) -> list[Path]:
+    path = base / name
+    if path.is_dir():
+        return [photo for photo in sorted(path.rglob("*")) if photo.suffix.lower() in SUFFIXES and photo.is_file()]
+    if path.is_file():
+        return [path]
+    found = [match for match in sorted(base.glob(name)) if match.is_file()] if not Path(name).is_absolute() else []
+    if not found:
+        raise UserError(f"{where}: there is no photo, folder or match for {name!r}")
+    return found
+
+
+def _entry(facts: Mapping[str, Any], photos: Iterable[Path], where: str) -> Entry:
+    unknown = sorted(set(facts) - set(FACTS))
+    if unknown:
+        raise UserError(f"{where}: unknown {', '.join(map(repr, unknown))}; known are {', '.join(FACTS)}")
+    texts = {key: str(value).strip() for key, value in facts.items() if key != "urls"}
+    given = facts.get("urls", ())
+    addresses = [without_scheme(url) for url in (re.split(r"[;\s]+", given) if isinstance(given, str) else given)]
+    wikidata = texts.get("wikidata") or _wikidata_of(addresses)
+    try:
+        person = Person(
+            texts["name"],
+            tuple(dict.fromkeys([*standard_urls(texts.get("imdb"), wikidata), *(url for url in addresses if url)])),
+            gender(texts.get("gender")),
+            wikidata,
+            texts.get("source"),
+            texts.get("licence"),
+            texts.get("consent"),
+        )
+    except ValueError as error:
+        raise UserError(f"{where}: {error}") from error
+    return Entry(
+        person,
+        [
+            Photo(str(p), p.read_bytes, texts.get("source"), texts.get("licence"), texts.get("attribution"))
+            for p in photos
+        ],
+        texts.get("id"),
+    )
+
+
+def standard_urls(imdb: str | None, wikidata: str | None) -> list[str]:
+    """The addresses that stand for an IMDb and a Wikidata id. Raises ValueError for an IMDb id that is none."""
+    if imdb is not None and not re.fullmatch(r"nm\d{1,12}", imdb):
+        raise ValueError(f"{imdb!r} is no IMDb id of a person (such as nm0010930)")
+    urls = [f"www.imdb.com/name/{imdb}"] if imdb else []
+    return [*urls, f"www.wikidata.org/wiki/{wikidata}"] if wikidata else urls
+
+
+def without_scheme(url: object) -> str:
+    """An address as the gallery keeps it: without `https://`."""
+    return re.sub(r"^[A-Za-z][A-Za-z0-9+.-]*://", "", str(url).strip())
+
+
+def gender(text: str | None) -> str | None:
+    """One of GENDERS in any case; empty is unknown. Raises ValueError."""
+    if not text:
+        return None
+    for name in GENDERS:
+        if text.lower() == name.lower():
+            return name
+    raise ValueError(f"the gender {text!r} is none of {', '.join(GENDERS)}")
+
+
+def _wikidata_of(urls: Iterable[str]) -> str | None:
+    for url in urls:
+        found = re.fullmatch(r"(?:www\.|m\.)?wikidata\.org/(?:wiki|entity)/(Q[1-9]\d*)", url)
+        if found:
+            return found.group(1)
+    return None
+
+
+# --- export -----------------------------------------------------------------------------------------------------------
+
+
+def write_gallery(people: Celebrities, file: IO[str]) -> int:
+    """Write everyone with all vectors as JSON Lines (docs/celebrities.md has the format); how many they are."""
+    everyone = people.everyone()
+    file.write(json.dumps({"format": FORMAT, "version": FORMAT_VERSION, "people": len(everyone)}) + "\n")
+    for celebrity in everyone:
+        line = _exported(celebrity, people.references(celebrity.id))
+        file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    return len(everyone)
+
+
+def read_gallery(path: Path) -> Iterator[tuple[str, Person, list[Reference]]]:
+    """The people of an exported gallery: id, facts, references. Raises UserError that names the line."""
+    number = 1
+    try:
+        with path.open(encoding="utf-8") as file:
+            head = json.loads(file.readline() or "null")
+            if not isinstance(head, dict) or head.get("format") != FORMAT:
+                raise UserError(f"{path} is no exported gallery: its first line must say {FORMAT}")
+            if head.get("version") != FORMAT_VERSION:
+                raise UserError(f"{path} has version {head.get('version')} of the format; this openrek reads 1")
+            seen = 0
+            for line in file:
+                number += 1
+                yield _imported(json.loads(line))
+                seen += 1
+            if seen != head.get("people"):
+                raise UserError(f"{path} ends after {seen} of {head.get('people')} people: it was cut off")
+    except (OSError, KeyError, TypeError, ValueError, binascii.Error) as error:
+        raise UserError(f"{path}, line {number}: cannot be read: {type(error).__name__}: {error}") from error
+
+
+def _exported(celebrity: Celebrity, references: Iterable[Reference]) -> dict[str, Any]:
+    person = celebrity.person
+    facts = {
+        "id": celebrity.id,
+        "name": person.name,
+        "urls": list(person.urls),
+        "gender": person.gender,
+        "wikidata": person.wikidata,
+        "source": person.source,
+        "licence": person.licence,
+        "consent": person.consent,
+    }
+    kept = [
+        {
+            "photo": reference.photo,
+            "model_version": reference.model_version,
+            "vector": base64.b64encode(reference.vector.astype("<f4").tobytes()).decode(),
+            "source": reference.source,
+            "licence": reference.licence,
+            "attribution": reference.attribution,
+        }
+        for reference in references
+    ]
+    return {**{key: value for key, value in facts.items() if value is not None}, "references": kept}
+
+
+def _imported(line: Mapping[str, Any]) -> tuple[str, Person, list[Reference]]:
+    person = Person(
+        line["name"],
+        tuple(without_scheme(url) for url in line.get("urls", ())),
+        line.get("gender"),
+        line.get("wikidata"),
+        line.get("source"),
+        line.get("licence"),
+        line.get("consent"),
+    )
+    references = []
+    for item in line["references"]:
+        vector = np.frombuffer(base64.b64decode(item["vector"], validate=True), "<f4")
+        if not re.fullmatch(r"[0-9a-f]{64}", item["photo"]) or not len(vector) or not np.isfinite(vector).all():
+            raise ValueError(f"a reference of {person.name} is damaged")
+        references.append(
+            Reference(
+                item["photo"],
+                str(item["model_version"]),
+                np.asarray(vector, np.float32),
+                item.get("source"),
+                item.get("licence"),
+                item.get("attribution"),
+            )
+        )
+    return line["id"], person, references
