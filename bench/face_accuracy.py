@@ -50,7 +50,7 @@ SHOW_FACES = (
     *("buddha_", "dollar_bill_", "accordion_0005", "ceiling_fan_0003", "strawberry_0005", "crocodile_head_0003"),
     *("saxophone_0003", "barrel_0011", "euphonium_0011", "wheelchair_0010", "000249", "000363", "000399", "000614"),
     *("000630", "000646", "000679", "000809", "001131", "001231", "001331", "001539", "001585", "001610", "001659"),
-    "001874",
+    *("001874", "saxophone_0012", "wheelchair_0012", "kangaroo_0002", "cup_0008"),
 )
 
 
