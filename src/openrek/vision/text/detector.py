@@ -33,8 +33,8 @@ MIN_SIDE = 5.0
 MAX_RECTANGLES = 1000
 
 # How a core relates to the letters it stands for: they are LETTERS * (core - BLUR) high, and the core ends
-# INSIDE * that height before the text does. BLUR and the proportions are fitted on drawn text of 9 to 56 pixels; LETTERS is a sixth
-# larger than there (1.53), because the cores of photographed text are thinner.
+# INSIDE * that height before the text does. BLUR and the proportions are fitted on drawn text of 9 to 56 pixels;
+# LETTERS is a sixth larger than there (1.53), because the cores of photographed text are thinner.
 LETTERS = 1.8
 BLUR = 2.9  # pixels of the view
 INSIDE = 0.32

@@ -188,12 +188,17 @@ def _inside(word: Word, regions: Sequence[Quad] | None) -> bool:
 
 
 def _largest(words: Sequence[Word], limit: int) -> list[Word]:
-    """The `limit` largest words by classes of like height."""
-    kept: list[Word] = []
-    rest = sorted(words, key=lambda word: -word.height)  # stable: reading order among equals
-    while len(kept) < limit and rest:
-        same = [word for word in rest if word.height >= SIZE_CLASS * rest[0].height]
-        members = {id(word) for word in same}
-        kept += [word for word in words if id(word) in members][: limit - len(kept)]
-        rest = rest[len(same) :]
-    return kept
+    """The `limit` words of the largest size classes, in reading order within a class."""
+    ranks = size_classes([word.height for word in words])
+    return [words[index] for index in sorted(range(len(words)), key=lambda index: ranks[index])[:limit]]
+
+
+def size_classes(heights: Sequence[float]) -> list[int]:
+    """For each height the number of its class: 0 holds the largest and all that are of like size, and so on down."""
+    ranks = [0] * len(heights)
+    rank, largest = -1, np.inf
+    for index in sorted(range(len(heights)), key=lambda index: -heights[index]):
+        if heights[index] < SIZE_CLASS * largest:
+            rank, largest = rank + 1, heights[index]
+        ranks[index] = rank
+    return ranks

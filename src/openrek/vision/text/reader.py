@@ -11,7 +11,7 @@ from openrek.vision.image import Picture
 from openrek.vision.runtime import Runtime
 from openrek.vision.text.detector import find_text, view_scale
 from openrek.vision.text.direction import OrientedLine, page_angle, read_lines
-from openrek.vision.text.layout import WordFilter, arrange, filter_words
+from openrek.vision.text.layout import WordFilter, arrange, filter_words, size_classes
 from openrek.vision.text.recognizer import Recognizer
 from openrek.vision.text.result import Quad, TextResult, Word
 from openrek.vision.text.sift import sift
@@ -90,11 +90,13 @@ class _View:
 
 
 def _portions(view: _View, runtime: Runtime, regions: Sequence[Quad] | None) -> list[list[Quad]]:
-    """The rectangles that touch a region, in portions, the highest text first."""
+    """The rectangles that touch a region, in portions: the largest text first, text of like size from top to bottom."""
     quads = [
         quad
         for quad in find_text(view.pixels, runtime.model(DETECTOR)).quads
         if regions is None or any(share_inside(view.back(quad), region) > 0 for region in regions)
     ]
-    quads.sort(key=lambda quad: -float(np.linalg.norm(quad[3] - quad[0])))
-    return [quads[start : start + PORTION] for start in range(0, len(quads), PORTION)]
+    heights = [float(np.linalg.norm(quad[3] - quad[0])) for quad in quads]
+    ranks = size_classes(heights)
+    order = sorted(range(len(quads)), key=lambda index: (ranks[index], float(quads[index][:, 1].mean())))
+    return [[quads[index] for index in order[start : start + PORTION]] for start in range(0, len(order), PORTION)]
