@@ -124,11 +124,10 @@ class AccessKeys:
         query = select(table.c.access_key_id, table.c.secret, table.c.label).order_by(table.c.created_ms)
         with self._database.begin(alone="first key") as connection:
             keys = connection.execute(query).all()
-            filed = _filed_key(path)
-            if filed is not None and any(key.access_key_id == filed for key in keys):
-                return FirstKey(path, filed, created=False)
-            if path.exists():
-                return None
+            if path.exists():  # asked once: another process may put the file there at any moment
+                filed = _filed_key(path)
+                known = filed is not None and any(key.access_key_id == filed for key in keys)
+                return FirstKey(path, filed, created=False) if filed and known else None
             first = next((key for key in keys if key.label == FIRST_LABEL), None)
             if first is not None:
                 access_key_id, secret = str(first.access_key_id), str(first.secret)
