@@ -26,11 +26,11 @@ SAVE_AFTER: Final = 500_000  # changed rows that a crash may make us read again
 SAMPLE: Final = 256
 TRIES: Final = 5
 
-CELLS_FROM: Final = 2_000_000
+CELLS_FROM: Final = 3_000_000
 """Rows from which on an index has cells; below, and until they are made, every row is looked at."""
 
-PROBE_LEAST: Final = 200_000
-PROBE_SHARE: Final = 0.04
+PROBE_LEAST: Final = 1_000_000
+PROBE_SHARE: Final = 0.3
 """The rows in cells that a search looks at: this share of all, and no fewer than PROBE_LEAST."""
 
 

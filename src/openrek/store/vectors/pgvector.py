@@ -123,6 +123,11 @@ class PgVectorSearch:
     def close(self) -> None:
         """Nothing is kept here."""
 
+    @property
+    def building(self) -> bool:
+        """Whether a graph is being built by this process."""
+        return bool(self._building)
+
     # --- searching ----------------------------------------------------------------------------------------------------
 
     def _nearest(

@@ -33,12 +33,16 @@ class StoredVectors:
         listed = ",".join(map(str, numbers))
         if self._database.embedded:
             listed = f"[{listed}]"
-        rows = self._database.fetch(self._statements[kind], collection=collection, numbers=listed)
+        found = self._database.fetch(self._statements[kind], numbers=listed)
+        rows = [row for row in found if row[2] == collection]
         return np.fromiter((row[0] for row in rows), np.int64, len(rows)), unpack([row[1] for row in rows])
 
 
 def _numbered(kind: str, *, embedded: bool) -> Select[Any]:
-    """One parameter for all numbers: thousands of them cost no more to compile than one."""
+    """One parameter for all numbers: thousands of them cost no more to compile than one.
+
+    With a condition on the collection, SQLite would go through all of its rows instead of looking up the numbers.
+    """
     table = _TABLES[kind]
     numbers: BindParameter[str] = bindparam("numbers")
     wanted = (
@@ -46,6 +50,5 @@ def _numbered(kind: str, *, embedded: bool) -> Select[Any]:
         if embedded
         else table.c.id == func.any(cast(func.string_to_array(numbers, ","), ARRAY(BigInteger)))
     )
-    return select(table.c.id, table.c.vector).where(
-        wanted, table.c.collection_number == bindparam("collection"), table.c.vector.is_not(None)
-    )
+    columns = table.c.id, table.c.vector, table.c.collection_number
+    return select(*columns).where(wanted, table.c.vector.is_not(None))
