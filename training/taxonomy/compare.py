@@ -3,8 +3,8 @@
     python -m training.taxonomy.compare --wordnet /usr/share/wordnet/data.noun --classes synsets.txt
 
 `data.noun` is WordNet 3.0's (Debian: wordnet-base); `synsets.txt` holds ImageNet's thousand WordNet ids, a line
-each, in class order, as every ImageNet tool ships them. Prints the differences for the labels of SYNSETS; each is either a
-mistake in `taxonomy.csv` or a place where everyday words and WordNet part.
+each, in class order, as every ImageNet tool ships them. Prints the differences for the labels of SYNSETS; each is
+either a mistake in `taxonomy.csv` or a place where everyday words and WordNet part.
 """
 
 import argparse
