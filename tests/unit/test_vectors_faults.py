@@ -262,7 +262,7 @@ def test_kill_at_any_moment(tmp_path: Path) -> None:
     script.write_text(textwrap.dedent(WORKER))
     random = np.random.default_rng()
     kept = 0
-    for _ in range(8):
+    for _ in range(6):
         worker = subprocess.Popen([sys.executable, str(script), str(tmp_path)], stdout=subprocess.PIPE)
         assert worker.stdout is not None
         assert worker.stdout.readline() == b"ready\n"
@@ -283,5 +283,5 @@ def test_kill_at_any_moment(tmp_path: Path) -> None:
             np.testing.assert_allclose(found.cosines, cosines[order], atol=1e-5)
             assert set(found.numbers.tolist()) == {stored[i].id for i in order}
         search.close()
-    assert kept >= 4
+    assert kept >= 3
     database.close()
