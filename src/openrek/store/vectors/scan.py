@@ -150,22 +150,42 @@ def _scan(parts: Sequence[Rows], query: Query, least: float, limit: int) -> Cand
     pending: list[Candidates] = []
     waiting = 0
     slack = np.float32(query.error)
+    for block in _blocks(parts):
+        products_of = [products(rows.codes, query.columns) for rows in block]
+        numbers, scales, errors = block[0].numbers, block[0].scales, block[0].errors
+        if len(block) > 1:
+            numbers = np.concatenate([rows.numbers for rows in block])
+            scales = np.concatenate([rows.scales for rows in block])
+            errors = np.concatenate([rows.errors for rows in block])
+        scores = np.concatenate(products_of).astype(np.float32) @ query.weights
+        scores *= scales
+        errors = errors + slack
+        upper = scores + errors
+        hits = np.nonzero(upper >= floor)[0]
+        if not len(hits):
+            continue
+        pending.append(Candidates(numbers[hits], scores[hits] - errors[hits], upper[hits]))
+        waiting += len(hits)
+        if waiting > many:
+            found, floor = Candidates.join([found, *pending]).best(limit, floor)
+            pending, waiting = [], 0
+    return Candidates.join([found, *pending]).best(limit, floor)[0]
+
+
+def _blocks(parts: Sequence[Rows]) -> Iterator[list[Rows]]:
+    """The parts in groups of at most BLOCK rows: what is done once a group costs little even where parts are small."""
+    block: list[Rows] = []
+    size = 0
     for rows in parts:
         for start in range(0, len(rows.numbers), BLOCK):
-            block = slice(start, start + BLOCK)
-            errors = rows.errors[block] + slack
-            scores = products(rows.codes[block], query.columns).astype(np.float32) @ query.weights
-            scores *= rows.scales[block]
-            upper = scores + errors
-            hits = np.nonzero(upper >= floor)[0]
-            if not len(hits):
-                continue
-            pending.append(Candidates(rows.numbers[block][hits], scores[hits] - errors[hits], upper[hits]))
-            waiting += len(hits)
-            if waiting > many:
-                found, floor = Candidates.join([found, *pending]).best(limit, floor)
-                pending, waiting = [], 0
-    return Candidates.join([found, *pending]).best(limit, floor)[0]
+            part = rows.part(start, start + BLOCK)
+            if block and size + len(part.numbers) > BLOCK:
+                yield block
+                block, size = [], 0
+            block.append(part)
+            size += len(part.numbers)
+    if block:
+        yield block
 
 
 def _shares(parts: Sequence[Rows]) -> Iterator[list[Rows]]:
