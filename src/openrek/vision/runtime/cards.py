@@ -114,7 +114,10 @@ class Speed(Part):
 
 
 class Card(Part):
-    """A model card; see the fields. `sha256` and `size` (bytes) are those of the file as its source holds it."""
+    """A model card; see the fields. `sha256` and `size` (bytes) are those of the file as its source holds it.
+
+    `similarity`, of a model that faces are compared with: the knots (cosine, similarity) of `vision.faces.similarity`.
+    """
 
     name: Name
     task: str
@@ -138,6 +141,7 @@ class Card(Part):
     accuracy: tuple[Accuracy, ...] = ()
     speed: tuple[Speed, ...] = ()
     blind_spots: tuple[str, ...] = ()
+    similarity: tuple[tuple[float, float], ...] = ()
 
     _folder: Path = PrivateAttr(default=Path())
 

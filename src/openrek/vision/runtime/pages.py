@@ -61,6 +61,9 @@ def _page(card: Card) -> str:
     if card.preprocess:
         rows = [(f"`{key}`", f"`{value}`") for key, value in card.preprocess.items()]
         parts.append("## Preprocessing\n\n" + _table(("parameter", "value"), rows))
+    if card.similarity:
+        knots = [(f"{cosine:g}", f"{similarity:g}") for cosine, similarity in card.similarity]
+        parts.append("## Similarity\n\nLinear in between:\n\n" + _table(("cosine", "similarity"), knots))
     if card.accuracy:
         measured = [(a.metric, f"{a.value:g}", a.data, f"`{a.command}`") for a in card.accuracy]
         parts.append("## Accuracy\n\n" + _table(("metric", "value", "measured on", "with"), measured))

@@ -1,0 +1,123 @@
+"""What makes a face that person's: a vector per face; the cosine of two vectors says how alike the faces are.
+
+A face is cut out upright, its five landmarks brought to the places where the network expects them, and read twice, as
+it is and mirrored; the two readings are added. The card's table `preprocess` says how:
+
+    size = 150                  # side of the crop in pixels
+    points = [[47.7, 47.0], …]  # places of `LANDMARKS` in the crop, or what is closest by rotation, scale and shift
+    flip = true                 # read the mirrored crop too
+    centre = [0.01, …]          # a share of the mean vector of many people; none where it is left out
+
+A vector is brought to length 1, `centre` is taken from it, and it is brought to length 1 again: what all faces have in
+common tells nobody apart. `similarity` in the card is the scale on which cosines are compared.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openrek.vision.faces import align
+from openrek.vision.faces.result import LANDMARKS, Faces
+from openrek.vision.image import Picture
+from openrek.vision.runtime import Model, Runtime
+from openrek.vision.runtime.cards import Card
+from openrek.vision.runtime.errors import CardError
+
+Floats = NDArray[np.float32]
+
+FACE_MODEL: Final = "face-embedding"
+"""The card of the model that faces are compared with."""
+
+_BATCH: Final = 32  # crops a run: bounds the memory of a picture with a hundred faces
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """How a model reads a face: the crop's side in pixels, the places of the landmarks in it (5, 2), whether the
+    mirrored crop is read too, and what is taken from a vector (D,), (0,) for nothing."""
+
+    size: int
+    points: Floats
+    flip: bool
+    centre: Floats
+
+    @classmethod
+    def of(cls, card: Card) -> "Reading":
+        """What a card asks for; raises CardError where its table `preprocess` does not say it."""
+        table: Mapping[str, Any] = card.preprocess
+        try:
+            size, flip = int(table["size"]), bool(table.get("flip", False))
+            points = np.array(table["points"], np.float32)
+            centre = np.array(table.get("centre", ()), np.float32)
+        except (KeyError, TypeError, ValueError) as error:
+            raise CardError(f"The card {card.name!r} does not say how a face is read: {error}.") from error
+        if size < 1 or points.shape != (len(LANDMARKS), 2) or not np.isfinite(points).all():
+            raise CardError(f"The card {card.name!r} needs a size and {len(LANDMARKS)} points under [preprocess].")
+        return cls(size, points, flip, centre)
+
+
+def embed_faces(picture: Picture, faces: Faces, runtime: Runtime, *, model: str = FACE_MODEL) -> Floats:
+    """One vector a face, (N, D), each of length 1 (D = 128 with the default model), in the faces' order.
+
+    Raises ModelUnavailableError where the model's file cannot be had, CardError where its card does not say how a face
+    is read.
+    """
+    loaded = runtime.model(model)
+    reading = Reading.of(loaded.card)
+    crops = cut_out(picture.pixels, faces.landmarks, reading)
+    if not reading.flip:
+        return finished(raw_embeddings(loaded, crops), reading.centre)
+    raw = raw_embeddings(loaded, np.concatenate([crops, crops[:, :, ::-1]]))
+    return finished(raw[: len(crops)] + raw[len(crops) :], reading.centre)
+
+
+def cut_out(pixels: NDArray[np.uint8], landmarks: Floats, reading: Reading) -> NDArray[np.uint8]:
+    """The crops (N, size, size, 3) of faces with `landmarks` (N, 5, 2); black where they reach beyond the picture."""
+    crops = np.zeros((len(landmarks), reading.size, reading.size, 3), np.uint8)
+    for number, matrix in enumerate(align.similarity(landmarks, reading.points)):
+        crops[number] = align.cut(pixels, matrix, reading.size)
+    return crops
+
+
+def finished(raw: Floats, centre: Floats) -> Floats:
+    """Vectors (N, D) of length 1 out of raw embeddings (N, D); `centre` is (D,), or (0,) to leave the mean in."""
+    vectors = normalised(raw)
+    return normalised(vectors - centre) if len(centre) else vectors
+
+
+def normalised(vectors: Floats) -> Floats:
+    """Rows (N, D) brought to length 1; a row of zeros stays one."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, np.finfo(np.float32).tiny), np.float32)
+
+
+def face_model_version(card: Card) -> str:
+    """The FaceModelVersion that answers report: digits and dots, another one for every version of the model.
+
+    It is the card's `version` where that is digits and dots; of another version its digits stay, followed by a number
+    made of the file's SHA-256.
+    """
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)*", card.version):
+        return card.version
+    digits = re.findall(r"[0-9]+", card.version)
+    return ".".join([*digits[:2], str(int(card.sha256[:6], 16))])
+
+
+def raw_embeddings(model: Model, crops: NDArray[np.uint8]) -> Floats:
+    """Raw embeddings (N, D) of crops (N, S, S, 3), RGB."""
+    name, batch = model.input_names[0], _batch(model.card.inputs[0].shape if model.card.inputs else ())
+    width = model.card.outputs[0].shape[-1] if model.card.outputs else 0
+    parts: list[Floats] = [np.zeros((0, width if isinstance(width, int) else 0), np.float32)]
+    for start in range(0, len(crops), batch):
+        planes = np.ascontiguousarray(crops[start : start + batch].transpose(0, 3, 1, 2), np.float32)
+        parts.append(model.run({name: planes}, model.output_names[:1])[0])
+    return np.concatenate(parts if len(parts) == 1 else parts[1:])
+
+
+def _batch(shape: Sequence[int | str]) -> int:
+    """How many crops a run takes: what a fixed first size says, else `_BATCH`."""
+    return shape[0] if shape and isinstance(shape[0], int) else _BATCH

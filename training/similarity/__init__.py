@@ -1,0 +1,1 @@
+"""The scale of similarities: fitted and measured on pairs of faces."""
