@@ -68,15 +68,11 @@ def test_a_confident_line_is_looked_at_once(angle: float) -> None:
     assert len(script.looks) == 1
 
 
-@pytest.mark.parametrize("angle", [90, -90, 100])
-def test_steep_lines_are_read_whichever_way_they_run(angle: float) -> None:
+@pytest.mark.parametrize("angle", [90, -90, 100, 180, 150, -135])
+def test_lines_are_read_whichever_way_they_run(angle: float) -> None:
     found, _ = read(upright_at(angle), rectangle(400, 60, angle))
-    assert found == [pytest.approx(angle, abs=1)]
-
-
-@pytest.mark.parametrize("angle", [180, 150, -135])
-def test_upside_down_lines_are_left_out(angle: float) -> None:
-    assert read(upright_at(angle), rectangle(400, 60, angle))[0] == []
+    assert len(found) == 1
+    assert abs((found[0] - angle + 180) % 360 - 180) < 1
 
 
 def test_upside_down_lines_that_read_well_follow_the_page() -> None:
@@ -88,7 +84,7 @@ def test_upside_down_lines_that_read_well_follow_the_page() -> None:
     # first looks, then second looks: two long lines that are bad as they lie, one that ties
     answers = [("sdrawkcab", 0.6), ("nwod", 0.6), ("SOS", 0.97), ("straight", 0.99), ("down", 0.99), ("SOS", 0.965)]
     quads = [rectangle(300, 50, 0, (500, y)) for y in (200.0, 400.0, 600.0)]
-    assert read(answer, *quads)[0] == []
+    assert [abs(angle) for angle in read(answer, *quads)[0]] == pytest.approx([180] * 3, abs=1)
 
 
 def test_a_page_that_reads_well_upside_down_is_not_trusted() -> None:
@@ -97,7 +93,7 @@ def test_a_page_that_reads_well_upside_down_is_not_trusted() -> None:
 
     answers = [("unsure line", 0.6), ("CONERT", 0.975), ("a certain line", 0.99), ("CONVERT", 0.9999)]
     quads = [rectangle(400, 50, 0, (500, 300)), rectangle(300, 50, 0, (500, 600))]
-    assert read(answer, *quads)[0] == []
+    assert [abs(angle) for angle in read(answer, *quads)[0]] == pytest.approx([180, 180], abs=1)
 
 
 @pytest.mark.parametrize(("width", "height"), [(50, 60), (60, 50), (30, 50)])

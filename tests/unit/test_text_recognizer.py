@@ -143,7 +143,7 @@ LETTERS, MARGIN = letter_bounds(np.array(LEVEL, np.float32), 1.0)
 def test_a_lone_word_fills_its_rectangle_but_for_the_margin() -> None:
     (word,) = split_words(line("abc", [60, 190, 330], LEVEL), 1.0)
     assert word.text == "abc"
-    assert word.confidence == pytest.approx(0.85)
+    assert word.confidence == pytest.approx(0.85**2)
     assert 0 < MARGIN < 20
     assert 15 < LETTERS < 40
     top, bottom = 24 - LETTERS / 2, 24 + LETTERS / 2
@@ -221,6 +221,7 @@ def test_icons_read_as_ideographs_are_dropped_unless_the_picture_holds_such_text
 
 
 def test_floors() -> None:
-    assert sifted("word", confidence=0.49) == []
-    assert sifted("word", confidence=0.5) == ["word"]
-    assert sifted("7", confidence=0.89) == []
+    assert sifted("word", confidence=0.24) == []
+    assert sifted("word", confidence=0.25) == ["word"]
+    assert sifted("7", confidence=0.79) == []
+    assert sifted("7", confidence=0.8) == ["7"]

@@ -16,7 +16,6 @@ from openrek.vision.geometry import order_quad, quad_angle
 from openrek.vision.text.recognizer import Reading, Recognizer, cut_strip
 from openrek.vision.text.result import Quad
 
-READABLE = 110.0  # degrees either side of horizontal: the promised 90, and the tilt of hand-held pictures
 SQUARISH = 1.8  # up to this aspect ratio a rectangle may hold text across its long side (a single digit, "I")
 SURE = 0.97  # mean confidence from which a line is not looked at again,
 SURE_LENGTH = 5  # if it has that many characters: "SOS" and "6009" read well both ways
@@ -44,10 +43,10 @@ class OrientedLine:
 
 
 def read_lines(pixels: NDArray[np.uint8], quads: Sequence[Quad], recognizer: Recognizer) -> list[OrientedLine]:
-    """Read turned rectangles (N, 4, 2) the right way up; leaves out what is upside down and what holds nothing."""
+    """Read turned rectangles (N, 4, 2) in whichever direction they make sense; leaves out what holds nothing."""
     lines, page = _read_long(pixels, [quad for quad in quads if not _squarish(quad)], recognizer)
     lines += _read_squarish(pixels, [quad for quad in quads if _squarish(quad)], recognizer, page)
-    return [line for line in lines if abs(line.angle) <= READABLE and line.reading.text]
+    return [line for line in lines if line.reading.text]
 
 
 def page_angle(lines: Sequence[OrientedLine]) -> float:

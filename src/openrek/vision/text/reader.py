@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from openrek.vision.geometry import share_inside
+from openrek.vision.geometry import quad_angle, share_inside
 from openrek.vision.image import Picture
 from openrek.vision.runtime import Runtime
 from openrek.vision.text.detector import find_text, view_scale
@@ -21,6 +21,7 @@ DETECTOR, RECOGNIZER = "text-detector", "text-recognizer"
 LONGEST = 4096  # a larger picture may be decoded at a reduced size
 MAX_WORDS = 100
 PORTION = 64  # rectangles read before looking whether there are enough words
+READABLE = 110.0  # degrees either side of horizontal: the promised 90, and the tilt of hand-held pictures
 ON_ITS_SIDE = 60.0  # degrees of tilt from which a picture is turned before it is read
 
 
@@ -43,7 +44,7 @@ def read_text(
     portions = _portions(view, runtime, regions)
     lines = read_lines(view.pixels, portions[0], recognizer) if portions else []
     angle = page_angle(lines)
-    if abs(angle) > ON_ITS_SIDE:  # the networks know level text best
+    if ON_ITS_SIDE < abs(angle) <= READABLE:  # the networks know level text best
         view = view.turned(1 if angle > 0 else -1)
         portions = _portions(view, runtime, regions)
         lines = read_lines(view.pixels, portions[0], recognizer) if portions else []
@@ -73,7 +74,9 @@ class _View:
         return _View(np.ascontiguousarray(np.rot90(self.pixels, quarters)), quarters)
 
     def words(self, line: OrientedLine) -> list[Word]:
-        """The words of a line, in pixels of the picture."""
+        """The words of a line, in pixels of the picture; none where it stands on its head there."""
+        if abs(quad_angle(self.back(line.quad))) > READABLE:
+            return []
         words = split_words(line, view_scale(self.pixels.shape[1], self.pixels.shape[0]))
         return [replace(word, quad=self.back(word.quad)) for word in words]
 

@@ -13,8 +13,9 @@ Quad = NDArray[np.float32]
 class Word:
     """One or more characters without a space between them.
 
-    `confidence` is 0..1, the mean probability of the characters. `quad` is float32 (4, 2) in pixels of the picture:
-    top-left, top-right, bottom-right, bottom-left of the word as it is read, so a turned word has a turned quad.
+    `confidence` is 0..1, the calibrated probability that the text is right. `quad` is float32 (4, 2) in pixels of the
+    picture: top-left, top-right, bottom-right, bottom-left of the word as it is read, so a turned word has a turned
+    quad.
     """
 
     text: str

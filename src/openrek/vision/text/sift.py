@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 
 from openrek.vision.text.result import Word
 
-LINE_FLOOR = 0.5  # least mean confidence of a line's words
-WORD_FLOOR = 0.3
-LONE_FLOOR = 0.9  # of a line of one character
+LINE_FLOOR = 0.25  # least mean confidence of a line's words
+WORD_FLOOR = 0.1
+LONE_FLOOR = 0.8  # of a line of one character
 
 IDEOGRAPHS = ((0x2E80, 0x31FF), (0x3400, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF))
 

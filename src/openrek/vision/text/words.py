@@ -11,6 +11,9 @@ from openrek.vision.text.recognizer import HEIGHT
 from openrek.vision.text.result import Quad, Word
 from openrek.vision.text.sift import is_ideograph
 
+# The probability that a word is right, from the mean probability of its characters; fitted on 439 number plates, see
+# the reliability table in the recogniser's card.
+CALIBRATION = 2
 DEFAULT_PITCH = 0.5  # distance of characters, in strip heights, where a line has only one
 REACH = 1.0  # a word ends at most this many pitches from the middle of its outermost characters
 FAINT = 0.35  # share of the letters' contrast below which a column counts as gap
@@ -41,7 +44,7 @@ def split_words(line: OrientedLine, scale: float) -> list[Word]:
     return [
         Word(
             text[first : last + 1],
-            float(line.reading.probabilities[first : last + 1].mean()),
+            float(line.reading.probabilities[first : last + 1].mean()) ** CALIBRATION,
             _part(line.quad, float(left) / width, float(right) / width, inset),
         )
         for (first, last), left, right in zip(groups, edges[::2], edges[1::2], strict=True)
