@@ -98,6 +98,243 @@ def test_every_page_of_collections_has_as_many_versions(
     assert seen == sorted(set(seen))
 
 
+@pytest.mark.parametrize(
+    ("operation", "parameters"),
+    [
+        ("describe_collection", {}),
+        ("delete_collection", {}),
+        ("index_faces", {"Image": {"Bytes": b"any"}}),
+        ("list_faces", {}),
+        ("delete_faces", {"FaceIds": [UNKNOWN]}),
+        ("search_faces", {"FaceId": UNKNOWN}),
+        ("search_faces_by_image", {"Image": {"Bytes": b"any"}}),
+        ("create_user", {"UserId": "u"}),
+        ("delete_user", {"UserId": "u"}),
+        ("list_users", {}),
+        ("associate_faces", {"UserId": "u", "FaceIds": [UNKNOWN]}),
+        ("disassociate_faces", {"UserId": "u", "FaceIds": [UNKNOWN]}),
+        ("search_users", {"UserId": "u"}),
+        ("search_users_by_image", {"Image": {"Bytes": b"any"}}),
+    ],
+)
+def test_a_collection_that_is_not_there(
+    rekognition: "RekognitionClient", operation: str, parameters: dict[str, Any]
+) -> None:
+    with pytest.raises(ClientError, match="The collection id: no-such does not exist") as caught:
+        getattr(rekognition, operation)(CollectionId="no-such", **parameters)
+    assert status(caught) == ("ResourceNotFoundException", 400)
+
+
+# --- indexing ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_portrait_is_indexed_once(rekognition: "RekognitionClient", collection: str, people: People) -> None:
+    first = rekognition.index_faces(
+        CollectionId=collection, Image={"Bytes": people.astronaut}, ExternalImageId="me:1_a.b-c"
+    )
+    (record,) = first["FaceRecords"]
+    face, detail = record["Face"], record["FaceDetail"]
+    assert FACE_ID.fullmatch(face["FaceId"])
+    assert FACE_ID.fullmatch(face["ImageId"])
+    assert face["ExternalImageId"] == "me:1_a.b-c"
+    assert face["BoundingBox"] == pytest.approx(detail["BoundingBox"])
+    assert face["Confidence"] == pytest.approx(detail["Confidence"])
+    assert face["IndexFacesModelVersion"] == first["FaceModelVersion"]
+    assert "UserId" not in face
+    assert {"Landmarks", "Pose", "Quality"} <= detail.keys()
+    assert first["UnindexedFaces"] == []
+    assert "OrientationCorrection" not in first
+    assert rekognition.describe_collection(CollectionId=collection)["FaceCount"] == 1
+
+    again = rekognition.index_faces(
+        CollectionId=collection, Image={"Bytes": people.astronaut}, ExternalImageId="me:1_a.b-c"
+    )
+    assert again["FaceRecords"][0]["Face"] == face
+    assert rekognition.describe_collection(CollectionId=collection)["FaceCount"] == 1
+
+    # another external id, or none, is another entry of the same picture
+    answer = rekognition.index_faces(CollectionId=collection, Image={"Bytes": people.astronaut})
+    (other,) = answer["FaceRecords"]
+    assert other["Face"]["FaceId"] != face["FaceId"]
+    assert other["Face"]["ImageId"] == face["ImageId"]
+    assert "ExternalImageId" not in other["Face"]
+    assert rekognition.describe_collection(CollectionId=collection)["FaceCount"] == 2
+
+
+def test_the_same_picture_has_the_same_ids_in_every_collection(
+    rekognition: "RekognitionClient", new_collection: Callable[[], str], people: People
+) -> None:
+    one, two = (index(rekognition, new_collection(), people.group()) for _ in range(2))
+    assert one == two
+    assert len(set(one)) == 3
+
+
+def test_the_largest_face_of_a_group(rekognition: "RekognitionClient", collection: str, people: People) -> None:
+    answer = rekognition.index_faces(CollectionId=collection, Image={"Bytes": people.group()}, MaxFaces=1)
+    (record,) = answer["FaceRecords"]
+    rest = answer["UnindexedFaces"]
+    assert [face["Reasons"] for face in rest] == [["EXCEEDS_MAX_FACES"]] * 2
+
+    def area(detail: Any) -> float:
+        return float(detail["BoundingBox"]["Width"] * detail["BoundingBox"]["Height"])
+
+    assert area(record["FaceDetail"]) > max(area(face["FaceDetail"]) for face in rest)
+    assert all({"BoundingBox", "Confidence", "Landmarks"} <= face["FaceDetail"].keys() for face in rest)
+    assert rekognition.describe_collection(CollectionId=collection)["FaceCount"] == 1
+
+    # all of them: the one that is there keeps its id; the largest come first
+    answer = rekognition.index_faces(CollectionId=collection, Image={"Bytes": people.group()})
+    assert answer["FaceRecords"][0]["Face"]["FaceId"] == record["Face"]["FaceId"]
+    areas = [area(each["FaceDetail"]) for each in answer["FaceRecords"]]
+    assert areas == sorted(areas, reverse=True)
+    assert len({each["Face"]["ImageId"] for each in answer["FaceRecords"]}) == 1
+    assert rekognition.describe_collection(CollectionId=collection)["FaceCount"] == 3
+
+
+def test_the_quality_filter(rekognition: "RekognitionClient", collection: str, people: People) -> None:
+    dark = people.dark()
+    none = rekognition.index_faces(CollectionId=collection, Image={"Bytes": dark}, QualityFilter="NONE")
+    assert (len(none["FaceRecords"]), none["UnindexedFaces"]) == (1, [])
+    high = rekognition.index_faces(CollectionId=collection, Image={"Bytes": dark}, QualityFilter="HIGH")
+    assert high["FaceRecords"] == []
+    (left,) = high["UnindexedFaces"]
+    assert "LOW_BRIGHTNESS" in left["Reasons"]
+    assert left["FaceDetail"]["Quality"]["Brightness"] < 25
+    with pytest.raises(rekognition.exceptions.InvalidParameterException, match="no faces in the image"):
+        rekognition.search_faces_by_image(CollectionId=collection, Image={"Bytes": dark}, QualityFilter="HIGH")
+    users = rekognition.search_users_by_image(CollectionId=collection, Image={"Bytes": dark}, QualityFilter="HIGH")
+    assert "SearchedFace" not in users
+    assert "LOW_BRIGHTNESS" in users["UnsearchedFaces"][0]["Reasons"]
+
+
+def test_a_picture_without_a_face(rekognition: "RekognitionClient", collection: str, people: People) -> None:
+    picture = {"Bytes": people.landscape}
+    answer = rekognition.index_faces(CollectionId=collection, Image=picture)
+    assert (answer["FaceRecords"], answer["UnindexedFaces"]) == ([], [])
+    with pytest.raises(rekognition.exceptions.InvalidParameterException) as caught:
+        rekognition.search_faces_by_image(CollectionId=collection, Image=picture)
+    assert caught.value.response["Error"]["Message"] == "There are no faces in the image. Should be at least 1."
+    users = rekognition.search_users_by_image(CollectionId=collection, Image=picture)
+    assert (users["UserMatches"], users["UnsearchedFaces"]) == ([], [])
+    assert "SearchedFace" not in users
+
+
+def test_an_external_id_with_a_slash(rekognition: "RekognitionClient", collection: str, people: People) -> None:
+    with pytest.raises(ClientError, match=re.escape(r"pattern: [a-zA-Z0-9_.\-:]+")) as caught:
+        index(rekognition, collection, people.astronaut, ExternalImageId="a/b")
+    assert status(caught) == ("ValidationException", 400)
+
+
+def test_a_damaged_picture_leaves_nothing(rekognition: "RekognitionClient", collection: str, people: People) -> None:
+    for data in (b"GIF89a" + bytes(100), people.astronaut[:2000], b"\xff\xd8\xff\xe0"):
+        with pytest.raises(rekognition.exceptions.InvalidImageFormatException):
+            index(rekognition, collection, data)
+    assert rekognition.describe_collection(CollectionId=collection)["FaceCount"] == 0
+
+
+# --- listing and deleting ---------------------------------------------------------------------------------------------
+
+
+def test_faces_are_listed_in_pages(
+    rekognition: "RekognitionClient", new_collection: Callable[[], str], people: People
+) -> None:
+    collection, other = new_collection(), new_collection()
+    ids = index(rekognition, collection, people.group(hoppers=3)) + index(rekognition, collection, people.hopper)
+    seen: list[str] = []
+    for page in rekognition.get_paginator("list_faces").paginate(
+        CollectionId=collection, PaginationConfig={"PageSize": 2}
+    ):
+        assert len(page["Faces"]) <= 2
+        seen += [face["FaceId"] for face in page["Faces"]]
+    assert seen == sorted(ids)
+    some = rekognition.list_faces(CollectionId=collection, FaceIds=[ids[2], UNKNOWN, ids[0]])
+    assert {face["FaceId"] for face in some["Faces"]} == {ids[0], ids[2]}
+    assert "NextToken" not in some
+    token = rekognition.list_faces(CollectionId=collection, MaxResults=2)["NextToken"]
+    with pytest.raises(rekognition.exceptions.InvalidPaginationTokenException):
+        rekognition.list_faces(CollectionId=other, MaxResults=2, NextToken=token)
+    with pytest.raises(rekognition.exceptions.InvalidPaginationTokenException):
+        rekognition.list_faces(CollectionId=collection, NextToken="made-up")
+
+
+def test_deleting_a_face_and_an_unknown_one(rekognition: "RekognitionClient", collection: str, people: People) -> None:
+    (face_id,) = index(rekognition, collection, people.hopper)
+    answer = rekognition.delete_faces(CollectionId=collection, FaceIds=[face_id, UNKNOWN])
+    assert answer["ResponseMetadata"]["HTTPStatusCode"] == 200
+    assert answer["DeletedFaces"] == [face_id]
+    assert answer["UnsuccessfulFaceDeletions"] == [{"FaceId": UNKNOWN, "Reasons": ["FACE_NOT_FOUND"]}]
+    assert rekognition.describe_collection(CollectionId=collection)["FaceCount"] == 0
+    assert rekognition.list_faces(CollectionId=collection)["Faces"] == []
+    assert index(rekognition, collection, people.hopper) == [face_id]  # back under its id
+
+
+# --- searching --------------------------------------------------------------------------------------------------------
+
+
+def test_search_finds_the_person_and_not_the_face_itself(
+    rekognition: "RekognitionClient", collection: str, people: People
+) -> None:
+    (face_id,) = index(rekognition, collection, people.astronaut)
+    others = [index(rekognition, collection, data)[0] for data in people.astronauts()]
+    (stranger,) = index(rekognition, collection, people.hopper)
+    answer = rekognition.search_faces(CollectionId=collection, FaceId=face_id)
+    assert answer["SearchedFaceId"] == face_id
+    found = [match["Face"]["FaceId"] for match in answer["FaceMatches"]]
+    assert set(found) == set(others)
+    similarities = [match["Similarity"] for match in answer["FaceMatches"]]
+    assert similarities == sorted(similarities, reverse=True)
+    assert all(80 <= value <= 100 for value in similarities)
+    best = rekognition.search_faces(CollectionId=collection, FaceId=face_id, MaxFaces=2)
+    assert [match["Face"]["FaceId"] for match in best["FaceMatches"]] == found[:2]
+    everyone = rekognition.search_faces(CollectionId=collection, FaceId=face_id, FaceMatchThreshold=0)
+    assert [match["Face"]["FaceId"] for match in everyone["FaceMatches"]] == [*found, stranger]
+    # a threshold is inclusive
+    exactly = rekognition.search_faces(CollectionId=collection, FaceId=face_id, FaceMatchThreshold=similarities[0])
+    assert [match["Face"]["FaceId"] for match in exactly["FaceMatches"]] == found[:1]
+
+
+def test_search_by_picture_sees_each_write_at_once(
+    rekognition: "RekognitionClient", collection: str, people: People
+) -> None:
+    def search(data: bytes) -> list[str]:
+        answer = rekognition.search_faces_by_image(CollectionId=collection, Image={"Bytes": data})
+        assert answer["SearchedFaceConfidence"] > 90
+        assert 0 < answer["SearchedFaceBoundingBox"]["Width"] < 1
+        return [match["Face"]["FaceId"] for match in answer["FaceMatches"]]
+
+    assert search(people.astronaut) == []
+    (hopper,) = index(rekognition, collection, people.hopper)
+    assert search(people.astronaut) == []
+    (astronaut,) = index(rekognition, collection, people.astronaut)
+    assert search(people.astronaut) == [astronaut]
+    assert search(people.hopper) == [hopper]
+    assert search(people.group())[:1] == [astronaut]  # its largest face
+    rekognition.delete_faces(CollectionId=collection, FaceIds=[astronaut])
+    assert search(people.astronaut) == []
+
+
+def test_the_same_picture_is_as_similar_as_can_be(
+    rekognition: "RekognitionClient", collection: str, people: People
+) -> None:
+    index(rekognition, collection, people.hopper)
+    answer = rekognition.search_faces_by_image(
+        CollectionId=collection, Image={"Bytes": people.hopper}, FaceMatchThreshold=99.9
+    )
+    assert answer["FaceMatches"][0]["Similarity"] >= 99.9
+
+
+def test_a_threshold_that_nobody_reaches(rekognition: "RekognitionClient", collection: str, people: People) -> None:
+    (face_id,) = index(rekognition, collection, people.astronaut)
+    index(rekognition, collection, people.hopper)
+    answer = rekognition.search_faces(CollectionId=collection, FaceId=face_id, FaceMatchThreshold=99.9)
+    assert answer["FaceMatches"] == []
+
+
+def test_a_face_that_is_not_there(rekognition: "RekognitionClient", collection: str) -> None:
+    with pytest.raises(rekognition.exceptions.ResourceNotFoundException, match=UNKNOWN):
+        rekognition.search_faces(CollectionId=collection, FaceId=UNKNOWN)
+
+
 # --- tags -------------------------------------------------------------------------------------------------------------
 
 

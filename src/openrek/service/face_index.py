@@ -1,19 +1,33 @@
-"""The faces of a collection: ListFaces, DeleteFaces."""
+"""The faces of a collection: IndexFaces, ListFaces, DeleteFaces."""
 
-from typing import TYPE_CHECKING, Any, Final
-from uuid import UUID
+import hashlib
+from typing import TYPE_CHECKING, Any, Final, cast
+from uuid import UUID, uuid5
+
+import numpy as np
 
 from openrek.contract.call import Call
+from openrek.contract.errors import ServiceQuotaExceededException
 from openrek.service.collections import find_collection, still_there
+from openrek.service.face_model import model_of
+from openrek.service.face_quality import EXCEEDS_MAX_FACES, quality_reasons
+from openrek.service.faces import bounding_box, face_details, selected_attributes
+from openrek.service.images import decode_request_image, open_request_image
 from openrek.service.operation import Response, operation
 from openrek.service.services import Services
+from openrek.store.errors import FullError
+from openrek.store.faces import Box, NewFace, StoredFace
 from openrek.store.faces import Faces as FaceStore
-from openrek.store.faces import StoredFace
+from openrek.vision import geometry
+from openrek.vision.faces import PICTURE_SIDE, Faces, detect_faces
+from openrek.vision.faces.embedding import embed_faces
+from openrek.vision.image import Picture
 
 if TYPE_CHECKING:
     from types_boto3_rekognition.type_defs import (
         DeleteFacesRequestTypeDef,
         FaceTypeDef,
+        IndexFacesRequestTypeDef,
         ListFacesRequestTypeDef,
         UnsuccessfulFaceDeletionTypeDef,
     )
@@ -25,6 +39,56 @@ DEFAULT_PAGE: Final = 1000
 NAMESPACE: Final = UUID("5b1c6a6e-0d4f-5e0a-9d52-3f7c1f0a7b11")
 SAME_FACE: Final = 0.7
 """Boxes of one picture that overlap by this share (IoU) are of one face, though the detector has moved a little."""
+
+
+@operation("IndexFaces")
+def index_faces(request: "IndexFacesRequestTypeDef", call: Call, services: Services) -> Response:
+    """Keep the faces of a picture: those above the quality bar, the MaxFaces largest of them; all or none are kept."""
+    collection = find_collection(call, services, request["CollectionId"])
+    model = model_of(collection, services)
+    attributes = selected_attributes(request.get("DetectionAttributes", ()))
+    encoded = open_request_image(request["Image"], services)
+    picture = decode_request_image(encoded, longest=PICTURE_SIDE)
+    faces = detect_faces(picture, services.runtime, max_faces=MAX_FACES)
+    reasons = _reasons(faces, request.get("QualityFilter", "AUTO"), request.get("MaxFaces", MAX_FACES))
+    chosen = [index for index in range(len(faces)) if not reasons[index]]
+    stored: list[StoredFace] = []
+    if chosen:
+        selected = faces.select(np.array(chosen, np.intp))
+        vectors = embed_faces(picture, selected, services.runtime, model=model.name)
+        store, image_id, external = (
+            FaceStore(services.database),
+            image_id_of(encoded.data),
+            request.get("ExternalImageId"),
+        )
+        version = collection.face_model_version
+        boxes = [_box(selected, index, picture) for index in range(len(selected))]
+        ids = _face_ids(boxes, store.of_image(collection.number, image_id, external), image_id, external, version)
+        new = [
+            NewFace(face_id, image_id, external, box, float(confidence) * 100, version, vector)
+            for face_id, box, confidence, vector in zip(ids, boxes, selected.confidences, vectors, strict=True)
+        ]
+        with still_there(collection):
+            try:
+                stored = store.add(collection.number, new, limit=services.settings.max_collection_faces)
+            except FullError as error:
+                raise ServiceQuotaExceededException(
+                    f"A collection has at most {error.limit:,} faces. The setting OPENREK_MAX_COLLECTION_FACES lifts "
+                    "the limit."
+                ) from error
+    details = face_details(picture, faces, attributes, services.runtime)
+    return {
+        "FaceRecords": [
+            {"Face": face_member(face), "FaceDetail": details[index]}
+            for index, face in zip(chosen, stored, strict=True)
+        ],
+        "UnindexedFaces": [
+            {"Reasons": list(reasons[index]), "FaceDetail": detail}
+            for index, detail in enumerate(details)
+            if reasons[index]
+        ],
+        "FaceModelVersion": collection.face_model_version,
+    }
 
 
 @operation("ListFaces")
@@ -84,3 +148,52 @@ def face_member(face: StoredFace) -> "FaceTypeDef":
     if face.user_id is not None:
         member["UserId"] = face.user_id
     return member
+
+
+# --- which faces, under which ids -------------------------------------------------------------------------------------
+
+
+def _reasons(faces: Faces, level: str, max_faces: int) -> list[tuple[str, ...]]:
+    """Why each face is not indexed, () for those that are. The faces come the largest first."""
+    reasons = [quality_reasons(faces, index, level) for index in range(len(faces))]
+    passed = [index for index in range(len(faces)) if not reasons[index]]
+    for index in passed[max_faces:]:
+        reasons[index] = (EXCEEDS_MAX_FACES,)
+    return reasons
+
+
+def image_id_of(data: bytes) -> str:
+    """The id of a picture, from its bytes: the same in every collection."""
+    return str(uuid5(NAMESPACE, f"image {hashlib.sha256(data).hexdigest()}"))
+
+
+def _face_ids(
+    boxes: list[Box], known: list[StoredFace], image_id: str, external_image_id: str | None, version: str
+) -> list[str]:
+    """The ids of the faces of a picture, made of the picture, the box, the model version and the external id.
+
+    A face that the collection has from this picture, under this external id, keeps the id it has.
+    """
+    ids: list[str] = []
+    left = list(known)
+    for box in boxes:
+        same = next((face for face in left if _overlap(box, face.box) >= SAME_FACE), None)
+        if same is not None:
+            left.remove(same)
+            ids.append(same.face_id)
+        else:
+            place = " ".join(f"{value:.3f}" for value in box)
+            ids.append(str(uuid5(NAMESPACE, f"face {image_id} {place} {version} {external_image_id or ''}")))
+    return ids
+
+
+def _overlap(one: Box, two: Box) -> float:
+    first, second = (
+        np.array([[left, top, left + width, top + height]], np.float32) for left, top, width, height in (one, two)
+    )
+    return float(geometry.iou(first, second)[0, 0])
+
+
+def _box(faces: Faces, index: int, picture: Picture) -> Box:
+    box = bounding_box(faces, index, picture)
+    return cast(Box, tuple(box[side] for side in ("Left", "Top", "Width", "Height")))

@@ -2,11 +2,31 @@
 
 from typing import Final
 
+from openrek.contract.errors import InvalidParameterException
 from openrek.service.services import Services
+from openrek.store.collections import Collection
+from openrek.vision.faces.embedding import FACE_MODEL, face_model_version
+from openrek.vision.runtime.cards import Card
 
-VERSION: Final = "7.0"
+TASK: Final = "face-embedding"
 
 
 def current_version(services: Services) -> str:
     """The FaceModelVersion that a new collection gets."""
-    return VERSION
+    return face_model_version(services.runtime.catalogue[FACE_MODEL])
+
+
+def model_of(collection: Collection, services: Services) -> Card:
+    """The model that made a collection's vectors: today's, or an older one that is still in the catalogue.
+
+    Raises InvalidParameterException where there is none: pictures cannot be compared with the collection then.
+    """
+    catalogue, version = services.runtime.catalogue, collection.face_model_version
+    for card in [catalogue[FACE_MODEL], *catalogue.values()]:
+        if card.task == TASK and face_model_version(card) == version:
+            return card
+    raise InvalidParameterException(
+        f"Request has invalid parameters: the collection {collection.collection_id} was made with face model version "
+        f"{version}, and this server has {current_version(services)}. Run `openrek collections reindex "
+        f"{collection.collection_id}`, or create a new collection."
+    )

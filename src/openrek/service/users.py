@@ -1,10 +1,11 @@
-"""Users: CreateUser, DeleteUser, ListUsers, DisassociateFaces.
+"""Users: CreateUser, DeleteUser, ListUsers, AssociateFaces, DisassociateFaces.
 
 Changes are applied before the answer: a user is ACTIVE with faces and CREATED without, never UPDATING.
 """
 
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+import numpy as np
 from sqlalchemy import Connection
 
 from openrek.contract.call import Call
@@ -14,14 +15,18 @@ from openrek.contract.errors import (
     ServiceQuotaExceededException,
 )
 from openrek.service.collections import find_collection, hold_collection
+from openrek.service.face_model import model_of
 from openrek.service.idempotency import once
 from openrek.service.operation import Response, operation
 from openrek.service.services import Services
 from openrek.store.errors import ExistsError, FullError, UserMissingError
-from openrek.store.users import Refusal, Users
+from openrek.store.users import MAX_FACES, Refusal, Users
+from openrek.vision.faces.similarity import cosine_for, similarity
+from openrek.vision.runtime.cards import Card
 
 if TYPE_CHECKING:
     from types_boto3_rekognition.type_defs import (
+        AssociateFacesRequestTypeDef,
         CreateUserRequestTypeDef,
         DeleteUserRequestTypeDef,
         DisassociateFacesRequestTypeDef,
@@ -86,6 +91,33 @@ def list_users(request: "ListUsersRequestTypeDef", call: Call, services: Service
     return response
 
 
+@operation("AssociateFaces")
+def associate_faces(request: "AssociateFacesRequestTypeDef", call: Call, services: Services) -> Response:
+    """Give faces to a user; each must be like the user's faces. All that can be given is, or the quota refuses all."""
+
+    def work(connection: Connection) -> Response:
+        collection = hold_collection(connection, call, services, request["CollectionId"])
+        model = model_of(collection, services)
+        least = cosine_for(request.get("UserMatchThreshold", THRESHOLD), model)
+        try:
+            result = Users(services.database).associate(
+                connection, collection.number, request["UserId"], request["FaceIds"], least=least
+            )
+        except UserMissingError as error:
+            raise missing_user(request["UserId"]) from error
+        except FullError as error:
+            raise ServiceQuotaExceededException(
+                f"A user has at most {MAX_FACES} faces; none of this request was associated with {request['UserId']}."
+            ) from error
+        return {
+            "AssociatedFaces": [{"FaceId": face_id} for face_id in result.changed],
+            "UnsuccessfulFaceAssociations": [_unsuccessful(refusal, model) for refusal in result.refused],
+            "UserStatus": user_status(result.face_count),
+        }
+
+    return once(services, call, work)
+
+
 @operation("DisassociateFaces")
 def disassociate_faces(request: "DisassociateFacesRequestTypeDef", call: Call, services: Services) -> Response:
     """Take faces from a user."""
@@ -118,8 +150,10 @@ def missing_user(user_id: str) -> ResourceNotFoundException:
     return ResourceNotFoundException(f"The user id: {user_id} does not exist")
 
 
-def _unsuccessful(refusal: Refusal) -> dict[str, Any]:
+def _unsuccessful(refusal: Refusal, model: Card | None = None) -> dict[str, Any]:
     member: dict[str, Any] = {"FaceId": refusal.face_id, "Reasons": [refusal.reason]}
     if refusal.user_id is not None:
         member["UserId"] = refusal.user_id
+    if refusal.cosine is not None and model is not None:
+        member["Confidence"] = float(similarity(np.array([refusal.cosine], np.float32), model)[0])
     return member
