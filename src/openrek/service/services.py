@@ -2,6 +2,7 @@
 
 from functools import cached_property
 
+from openrek.service.celebrity_gallery import CelebrityGallery
 from openrek.service.pagination import PageTokens
 from openrek.settings import Settings
 from openrek.store.database import Database
@@ -38,6 +39,10 @@ class Services:
     @cached_property
     def objects(self) -> ObjectStore:
         return open_objects(self.settings)
+
+    @cached_property
+    def celebrities(self) -> CelebrityGallery:
+        return CelebrityGallery(self.database)
 
     @cached_property
     def page_tokens(self) -> PageTokens:

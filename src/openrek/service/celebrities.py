@@ -1,0 +1,106 @@
+"""Well-known people in pictures, from the gallery that the owner built: RecognizeCelebrities, GetCelebrityInfo.
+
+The gallery is empty until someone fills it (`openrek celebrities import`); every face is then unrecognised.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import numpy as np
+
+from openrek.contract.call import Call
+from openrek.contract.errors import ResourceNotFoundException
+from openrek.service.celebrity_gallery import match
+from openrek.service.faces import ANALYSERS, MEMBERS, compared_face
+from openrek.service.images import decode_request_image, open_request_image
+from openrek.service.operation import Response, operation
+from openrek.service.services import Services
+from openrek.store.celebrities import Celebrities, Person
+from openrek.vision.faces import PICTURE_SIDE, Faces, detect_faces
+from openrek.vision.faces.embedding import FACE_MODEL, embed_faces, face_model_version
+from openrek.vision.faces.similarity import similarity
+from openrek.vision.image import Picture
+from openrek.vision.runtime import Runtime
+
+if TYPE_CHECKING:
+    from types_boto3_rekognition.literals import KnownGenderTypeType
+    from types_boto3_rekognition.type_defs import (
+        CelebrityTypeDef,
+        ComparedFaceTypeDef,
+        GetCelebrityInfoRequestTypeDef,
+        RecognizeCelebritiesRequestTypeDef,
+    )
+
+MAX_FACES: Final = 64
+"""The largest faces of a picture, which are looked at."""
+
+CUT: Final = 99.0
+"""The least similarity (0..100) at which a face is named; not a setting, as in Rekognition."""
+
+MIN_FACE: Final = 20.0
+"""Shorter side of a face in pixels under which it is not compared."""
+
+EXPRESSIONS: Final = ("EMOTIONS", "SMILE")
+"""Attributes that are part of every answer as soon as they can be read."""
+
+
+@operation("RecognizeCelebrities")
+def recognize(request: "RecognizeCelebritiesRequestTypeDef", call: Call, services: Services) -> Response:
+    """The 64 largest faces, the largest first: those of people in the gallery, and the others."""
+    encoded = open_request_image(request["Image"], services)
+    picture = decode_request_image(encoded, longest=PICTURE_SIDE)
+    faces = detect_faces(picture, services.runtime, max_faces=MAX_FACES)
+    ids, cosines = _closest(picture, faces, services)
+    confidences = similarity(cosines, services.runtime.catalogue[FACE_MODEL])
+    people = services.celebrities.people.persons(sorted({name for name in ids if name}))
+    found: list[CelebrityTypeDef] = []
+    unknown: list[ComparedFaceTypeDef] = []
+    for index, face in enumerate(_compared_faces(faces, picture, services.runtime)):
+        person = people.get(ids[index])
+        if person is None or confidences[index] < CUT:
+            unknown.append(face)
+        else:
+            found.append(
+                {"Id": ids[index], **_facts(person), "MatchConfidence": float(confidences[index]), "Face": face}
+            )
+    return {"CelebrityFaces": found, "UnrecognizedFaces": unknown}
+
+
+@operation("GetCelebrityInfo")
+def info(request: "GetCelebrityInfoRequestTypeDef", call: Call, services: Services) -> Response:
+    """What the gallery holds about a person."""
+    person = Celebrities(services.database).get(request["Id"])
+    if person is None:
+        raise ResourceNotFoundException(f"The celebrity id {request['Id']!r} is not in this server's gallery.")
+    return _facts(person)
+
+
+def _closest(picture: Picture, faces: Faces, services: Services) -> tuple[list[str], Any]:
+    """Of each face the id of the closest person, "" for nobody, and the cosine (N,) float32."""
+    ids = [""] * len(faces)
+    cosines = np.full(len(faces), -1, np.float32)
+    gallery = services.celebrities.vectors(face_model_version(services.runtime.catalogue[FACE_MODEL]))
+    sides = (faces.boxes[:, 2:] - faces.boxes[:, :2]).min(axis=1, initial=np.inf)
+    large = np.nonzero(sides * picture.full_width >= MIN_FACE * picture.width)[0]
+    if len(gallery.ids) and len(large):
+        matches = match(embed_faces(picture, faces.select(large), services.runtime), gallery)
+        cosines[large] = matches.cosines
+        for index, name in zip(large, matches.ids, strict=True):
+            ids[index] = str(name)
+    return ids, cosines
+
+
+def _compared_faces(faces: Faces, picture: Picture, runtime: Runtime) -> "Sequence[ComparedFaceTypeDef]":
+    compared = [compared_face(faces, index, picture) for index in range(len(faces))]
+    for attribute in EXPRESSIONS if compared else ():
+        if attribute in ANALYSERS:
+            for face, value in zip(compared, ANALYSERS[attribute](picture, faces, runtime), strict=True):
+                face[MEMBERS[attribute]] = value  # type: ignore[literal-required]
+    return compared
+
+
+def _facts(person: Person) -> "CelebrityTypeDef":
+    facts: CelebrityTypeDef = {"Name": person.name, "Urls": list(person.urls)}
+    if person.gender is not None:
+        facts["KnownGender"] = {"Type": cast("KnownGenderTypeType", person.gender)}
+    return facts
