@@ -280,6 +280,16 @@ def test_upside_down_text_is_not_reported(rekognition: "RekognitionClient", text
     assert detect(rekognition, turned(text, 180, 64)) == []
 
 
+@pytest.mark.parametrize("degrees", [180, 170, -165])
+def test_a_page_on_its_head_is_not_reported(rekognition: "RekognitionClient", degrees: int) -> None:
+    image = canvas(900, 900)
+    for row, text in enumerate(["Opening hours", "Monday to Friday", "from 9 to 17", "closed on Sundays", "RING"]):
+        write(image, text, 220, 220 + 90 * row, 44)
+    assert len(lines(detect(rekognition, image))) == 5
+    upended = image.rotate(degrees, resample=Image.Resampling.BICUBIC, fillcolor=(236, 232, 222))
+    assert detect(rekognition, upended) == []
+
+
 # --- the rest of the specification ------------------------------------------------------------------------------------
 
 
@@ -418,6 +428,14 @@ def test_signs_and_handwriting(rekognition: "RekognitionClient", media: Path, qu
         expected += len(wanted)
         found += sum(word in read for word in wanted)
     assert found >= 0.95 * expected, f"{found} of {expected}"
+
+
+@pytest.mark.media
+def test_signs_and_handwriting_on_their_heads(rekognition: "RekognitionClient", media: Path) -> None:
+    for name in ("french-signposts", "french-handwriting", "spanish-handwriting"):
+        with Image.open(media / "text" / f"{name}.jpg") as image:
+            upended = image.convert("RGB").rotate(180)
+        assert len(words(detect(rekognition, upended))) <= 1
 
 
 @pytest.mark.media

@@ -170,6 +170,7 @@ def test_without_a_visible_gap_a_word_ends_half_a_character_from_its_last_middle
 def test_characters_read_beyond_the_strip_do_no_harm() -> None:
     words = split_words(line("ab cd", [50, 90, 400, 400, 400], LEVEL), 1.0)
     assert [word.text for word in words] == ["ab", "cd"]
+    assert all(word.quad[1, 0] > word.quad[0, 0] for word in words)
 
 
 def test_a_word_does_not_reach_far_beyond_its_characters() -> None:

@@ -45,7 +45,7 @@ def split_words(line: OrientedLine, scale: float) -> list[Word]:
         Word(
             text[first : last + 1],
             float(line.reading.probabilities[first : last + 1].mean()) ** CALIBRATION,
-            _part(line.quad, float(left) / width, float(right) / width, inset),
+            _part(line.quad, float(left) / width, float(max(right, left + 1)) / width, inset),
         )
         for (first, last), left, right in zip(groups, edges[::2], edges[1::2], strict=True)
     ]
