@@ -26,7 +26,7 @@ CARD = Catalogue()[FACE_MODEL]
 SCALE = scale_of(CARD)
 
 cosines = st.floats(-1, 1, allow_nan=False)
-levels = st.floats(0, 100, allow_nan=False)
+levels = st.integers(0, 1_000_000).map(lambda number: number / 10_000)
 
 
 # --- the scale --------------------------------------------------------------------------------------------------------
@@ -37,26 +37,29 @@ def test_ends_of_the_scale() -> None:
     assert SCALE.similarity(1.0000002) == 100
     assert SCALE.similarity(float(np.float32(1) - np.float32(1e-6))) >= 99.9
     assert SCALE.cosine_for(0) == -1
-    assert SCALE.cosine_for(100) == 1
+    assert SCALE.cosine_for(100) == pytest.approx(1, abs=1e-5)
 
 
 @given(cosines, cosines)
 def test_more_alike_is_more_similar(a: float, b: float) -> None:
     low, high = sorted([a, b])
     assert float(SCALE.similarity(low)) <= float(SCALE.similarity(high))
-    if high - low > 1e-9:
+    if high - low > 1e-4:
         assert float(SCALE.similarity(low)) < float(SCALE.similarity(high))
 
 
 @given(levels)
 def test_cosine_for_is_the_inverse(level: float) -> None:
     cosine = cosine_for(level, CARD)
-    assert level <= float(similarity(cosine, CARD)) <= level + 1e-9
+    assert float(similarity(cosine, CARD)) == pytest.approx(level, abs=1.01e-4)
+    assert float(similarity(cosine + 1e-9, CARD)) >= level
+    if level > 1:
+        assert float(similarity(cosine - 2e-5, CARD)) < level
 
 
 @given(cosines)
 def test_a_cosine_comes_back(cosine: float) -> None:
-    assert SCALE.cosine_for(float(SCALE.similarity(cosine))) == pytest.approx(cosine, abs=1e-9)
+    assert SCALE.cosine_for(float(SCALE.similarity(cosine))) == pytest.approx(cosine, abs=2e-5)
 
 
 def test_similarity_keeps_shape() -> None:
@@ -82,7 +85,7 @@ def test_knots_that_are_no_scale(knots: list[tuple[float, float]]) -> None:
 def test_a_model_of_ones_own_brings_its_own_scale() -> None:
     own = CARD.model_copy(update={"name": "own", "similarity": ((-1.0, 0.0), (0.5, 80.0), (1.0, 100.0))})
     assert similarity(0.5, own) == 80
-    assert cosine_for(80, own) == 0.5
+    assert cosine_for(80, own) == pytest.approx(0.5, abs=1e-5)
     with pytest.raises(CardError, match="own"):
         scale_of(own.model_copy(update={"similarity": ()}))
 

@@ -17,6 +17,10 @@ from openrek.vision.runtime.errors import CardError
 
 HIGHEST: Final = 100.0
 
+DECIMALS: Final = 4
+"""Similarities are rounded to this: the last digits of a cosine depend on how it was summed up, and a similarity that
+was answered must hold as the threshold of the next request."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scale:
@@ -38,14 +42,11 @@ class Scale:
 
     def similarity(self, cosines: NDArray[np.floating] | float) -> NDArray[np.float64]:
         """Similarities 0..100, in the shape of `cosines`; a cosine that rounding has put beyond 1 is 100."""
-        return np.asarray(np.interp(cosines, self.cosines, self.similarities), np.float64)
+        return np.asarray(np.round(np.interp(cosines, self.cosines, self.similarities), DECIMALS), np.float64)
 
     def cosine_for(self, similarity: float) -> float:
-        """The inverse: the least cosine whose similarity is at least this (0..100)."""
-        cosine = float(np.interp(similarity, self.similarities, self.cosines))
-        while float(self.similarity(cosine)) < min(similarity, HIGHEST):  # rounding: at most a few steps
-            cosine = min(cosine + float(np.finfo(np.float64).eps), 1.0)
-        return cosine
+        """The inverse: the least cosine whose similarity, rounded, is this (0..100, of `DECIMALS` places)."""
+        return float(np.interp(similarity - 0.5 * 10**-DECIMALS, self.similarities, self.cosines))
 
 
 def scale_of(card: Card) -> Scale:
