@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from openrek import __version__
-from openrek.cli import buckets, celebrities, demo, detect, doctor, keys, models, serve
+from openrek.cli import buckets, celebrities, demo, detect, doctor, faces, keys, models, serve
 from openrek.cli.common import console_err, foreseeable
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.add_typer(detect.app, name="detect")
+app.add_typer(faces.app, name="faces")
 app.add_typer(models.app, name="models")
 app.add_typer(celebrities.app, name="celebrities")
 app.add_typer(keys.app, name="keys")
