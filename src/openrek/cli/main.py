@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from openrek import __version__
-from openrek.cli import buckets, celebrities, demo, detect, doctor, faces, keys, models, serve
+from openrek.cli import buckets, celebrities, collections, demo, detect, doctor, faces, keys, models, serve
 from openrek.cli.common import console_err, foreseeable
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.add_typer(detect.app, name="detect")
 app.add_typer(faces.app, name="faces")
 app.add_typer(models.app, name="models")
 app.add_typer(celebrities.app, name="celebrities")
+app.add_typer(collections.app, name="collections")
 app.add_typer(keys.app, name="keys")
 app.add_typer(buckets.app, name="buckets")
 app.command("doctor")(doctor.doctor)

@@ -1,0 +1,192 @@
+"""`openrek collections list|export|import|erase`: collections of faces as files, and the erasure of a person."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from openrek.cli.common import HomeOption, JsonOption, UserError, console, services_from, settings_from
+from openrek.contract.call import Caller
+
+if TYPE_CHECKING:
+    from openrek.service.services import Services
+
+app = typer.Typer(no_args_is_help=True, help="Collections of faces: show, export, import, and erase a person.")
+
+CollectionArgument = Annotated[str, typer.Argument(metavar="COLLECTION", help="The collection's id.")]
+RegionOption = Annotated[
+    str | None, typer.Option("--region", help="The collection's region [env: OPENREK_REGION].", show_default=False)
+]
+
+
+@app.command("list")
+def list_collections(region: RegionOption = None, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Show the collections of a region."""
+    from openrek.store.collections import Collections
+
+    with _opened(home, region) as (services, owner):
+        store = Collections(services.database)
+        found = []
+        after = ""
+        while page := store.page(owner.account_id, owner.region, after=after, limit=1000):
+            after = page[-1].collection_id
+            described = ((item, store.describe(owner.account_id, owner.region, item.collection_id)) for item in page)
+            found += [(item.collection_id, facts) for item, facts in described if facts is not None]
+    if as_json:
+        answer = [
+            {
+                "CollectionId": name,
+                "FaceCount": facts.face_count,
+                "UserCount": facts.user_count,
+                "FaceModelVersion": facts.face_model_version,
+                "Created": _time(facts.created_ms).isoformat(),
+            }
+            for name, facts in found
+        ]
+        typer.echo(json.dumps({"Collections": answer}))
+        return
+    if not found:
+        typer.echo(f"There are no collections in {owner.region}.", err=True)
+        return
+    table = Table(box=None, header_style="dim")
+    for column in ("collection", "faces", "users", "model", "created"):
+        table.add_column(column, justify="right" if column in ("faces", "users") else "left", overflow="fold")
+    for name, facts in found:
+        created = f"{_time(facts.created_ms).astimezone():%Y-%m-%d %H:%M}"
+        counts = f"{facts.face_count:,}", f"{facts.user_count:,}"
+        table.add_row(escape(name), *counts, facts.face_model_version, created)
+    console.print(table)
+
+
+@app.command("export")
+def export(
+    collection: CollectionArgument,
+    file: Annotated[Path, typer.Argument(help="The file to write.")],
+    region: RegionOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Write a collection with faces, vectors, users and tags to one file. Keep that file as safe as the database."""
+    from openrek.service.collections import collection_arn
+    from openrek.store.errors import CollectionMissingError
+    from openrek.store.portable import export_collection
+
+    path = file.expanduser()
+    with _opened(home, region) as (services, owner):
+        key = (owner.account_id, owner.region, collection)
+        try:
+            header = export_collection(services.database, *key, resource=collection_arn(owner, collection), path=path)
+        except CollectionMissingError as error:
+            raise UserError(str(error)) from error
+        except OSError as error:
+            raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
+    typer.echo(f"{header.faces:,} faces and {header.users:,} users of {collection} are in {path}.")
+
+
+@app.command("import")
+def import_file(
+    file: Annotated[Path, typer.Argument(help="A file that `export` wrote.")],
+    name: Annotated[str | None, typer.Option("--as", help="Another id for the collection.", show_default=False)] = None,
+    region: RegionOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Make a collection from a file: all of it or nothing. A running server has it at once."""
+    from openrek.service.collections import collection_arn
+    from openrek.store.errors import ExistsError
+    from openrek.store.portable import import_collection, read_header
+
+    path = file.expanduser()
+    try:
+        with path.open("rb") as opened:
+            collection = name or read_header(opened, path)[0].collection_id
+        with _opened(home, region) as (services, owner):
+            key = (owner.account_id, owner.region, collection)
+            header = import_collection(services.database, *key, resource=collection_arn(owner, collection), path=path)
+    except ExistsError as error:
+        raise UserError(f"{error}; delete it, or give another id with --as") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
+    typer.echo(f"{header.faces:,} faces and {header.users:,} users are in {collection}.")
+
+
+@app.command("erase")
+def erase(
+    collection: CollectionArgument,
+    external_image_id: Annotated[
+        str | None, typer.Option("--external-image-id", help="All faces with this ExternalImageId.", show_default=False)
+    ] = None,
+    face_id: Annotated[str | None, typer.Option("--face-id", help="One face.", show_default=False)] = None,
+    region: RegionOption = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Erase faces for good, from users, search files and free space of the database too. It writes the file anew."""
+    from openrek.store.collections import Collections
+    from openrek.store.erasure import erase_faces
+    from openrek.store.errors import CollectionMissingError
+
+    if (external_image_id is None) == (face_id is None):
+        raise UserError("say which faces: either --external-image-id or --face-id")
+    with _opened(home, region) as (services, owner):
+        found = Collections(services.database).find(owner.account_id, owner.region, collection)
+        if found is None:
+            raise UserError(f"there is no collection {collection} in the region {owner.region}")
+        try:
+            done = erase_faces(services.database, found.number, external_image_id=external_image_id, face_id=face_id)
+            services.vectors.forget(found.number)
+        except CollectionMissingError as error:
+            raise UserError(f"the collection {collection} was deleted meanwhile") from error
+        folder = services.settings.home.absolute() / "vectors"
+    # search files of this process are up to date, those of stopped ones gone: what is left is a running server's
+    others = [path for path in folder.glob(f"*/{found.number}-*") if path.is_dir() and not _free(path.parent)]
+    if as_json:
+        typer.echo(json.dumps({"FaceIds": done.faces, "UserIds": done.users, "ServerRunning": bool(others)}))
+    else:
+        typer.echo(
+            f"{len(done.faces):,} faces and {len(done.users):,} users are erased from {collection}."
+            if done.faces
+            else f"No face of {collection} has that id; the database holds no traces of earlier ones."
+        )
+    if others:
+        typer.echo(
+            "A running server keeps compressed vectors of this collection in its search files; it overwrites the "
+            "erased ones at the next search there.",
+            err=True,
+        )
+    if not done.faces:
+        raise typer.Exit(1)
+
+
+# --- parts ------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _opened(home: Path | None, region: str | None) -> "Iterator[tuple[Services, Caller]]":
+    """The services, and the owner of the collections: the server's account, in a region."""
+    settings = settings_from(home=home, region=region)
+    services = services_from(settings)
+    try:
+        yield services, Caller("", settings.account_id, settings.region)
+    finally:
+        services.close()
+
+
+def _free(slot: Path) -> bool:
+    """Whether no process uses a folder of search files."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(slot.with_name(f"{slot.name}.lock"), mode=0o600)
+    try:
+        with lock.acquire(blocking=False):
+            return True
+    except Timeout:
+        return False
+
+
+def _time(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
