@@ -1,6 +1,7 @@
 """`openrek collections list|export|import|erase`: collections of faces as files, and the erasure of a person."""
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -100,6 +101,8 @@ def import_file(
     from openrek.store.errors import ExistsError
     from openrek.store.portable import import_collection, read_header
 
+    if name is not None and not re.fullmatch(r"[a-zA-Z0-9_.\-]{1,255}", name):
+        raise UserError(f"{name!r} is no id of a collection: letters, digits and _ . - (255 at most)")
     path = file.expanduser()
     try:
         with path.open("rb") as opened:
