@@ -25,7 +25,7 @@ $(VENV)/.dev: $(VENV)/bin/python pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@ $(VENV)/.demo
 
-models: $(VENV)/.demo  ## fetch the models of the base pack (about 40 MB, once)
+models: $(VENV)/.demo  ## fetch the models of the base pack (about 140 MB, once)
 	@$(BIN)/openrek models pull base
 
 demo: $(VENV)/.demo models  ## set up, start a server, ask it about real photos through boto3
