@@ -87,6 +87,6 @@ def test_erase_beside_a_server_says_what_that_still_holds(database: Database, tm
     server = EmbeddedSearch(tmp_path / "home" / "vectors", StoredVectors(database), threads=1)
     server.search(number, made[0].vector, limit=3, kind="faces")
     done = run("erase", "people", "--face-id", made[0].face_id)
-    assert "1 faces" in done.stdout
+    assert "1 face," in done.stdout
     assert "A running server keeps compressed vectors" in done.stderr
     server.close()

@@ -86,7 +86,7 @@ def export(
             raise UserError(str(error)) from error
         except OSError as error:
             raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
-    typer.echo(f"{header.faces:,} faces and {header.users:,} users of {collection} are in {path}.")
+    typer.echo(f"{_many(header.faces, 'face')} and {_many(header.users, 'user')} of {collection} are in {path}.")
 
 
 @app.command("import")
@@ -114,7 +114,7 @@ def import_file(
         raise UserError(f"{error}; delete it, or give another id with --as") from error
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
-    typer.echo(f"{header.faces:,} faces and {header.users:,} users are in {collection}.")
+    typer.echo(f"{_many(header.faces, 'face')} and {_many(header.users, 'user')} are in {collection}.")
 
 
 @app.command("erase")
@@ -151,7 +151,7 @@ def erase(
         typer.echo(json.dumps({"FaceIds": done.faces, "UserIds": done.users, "ServerRunning": bool(others)}))
     else:
         typer.echo(
-            f"{len(done.faces):,} faces and {len(done.users):,} users are erased from {collection}."
+            f"Erased from {collection}: {_many(len(done.faces), 'face')}, {_many(len(done.users), 'user')}."
             if done.faces
             else f"No face of {collection} has that id; the database holds no traces of earlier ones."
         )
@@ -189,6 +189,10 @@ def _free(slot: Path) -> bool:
             return True
     except Timeout:
         return False
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _time(milliseconds: int) -> datetime:

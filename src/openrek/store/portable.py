@@ -154,6 +154,7 @@ def _write(
     if row is None:
         raise CollectionMissingError(f"there is no collection {collection_id} in the region {region}")
     first = connection.execute(select(faces.c.vector).where(faces.c.collection_number == row.id).limit(1)).scalar()
+    tagged = select(tags).where(tags.c.resource == resource).order_by(tags.c.name)
     header = Header(
         collection_id=collection_id,
         face_model_version=row.face_model_version,
@@ -161,7 +162,7 @@ def _write(
         created_ms=row.created_ms,
         faces=row.face_count,
         users=row.user_count,
-        tags={tag.name: tag.value for tag in connection.execute(select(tags).where(tags.c.resource == resource))},
+        tags={tag.name: tag.value for tag in connection.execute(tagged)},
     )
     digest = hashlib.sha256()
 
