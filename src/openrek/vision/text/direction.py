@@ -20,7 +20,7 @@ SQUARISH = 1.8  # up to this aspect ratio a rectangle may hold text across its l
 SURE = 0.97  # mean confidence from which a line is not looked at again,
 SURE_LENGTH = 5  # if it has that many characters: "SOS" and "6009" read well both ways
 TIE = 0.2  # looks whose evidence is nearer than this decide nothing; the picture's other lines do
-SIDEWAYS = 0.8  # squarish rectangles are tried sideways where they read worse than this both ways up
+SIDEWAYS = 0.8  # without long lines, squarish rectangles are tried sideways where they read worse than this
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ def page_angle(lines: Sequence[OrientedLine]) -> float:
 
 def _read_long(
     pixels: NDArray[np.uint8], quads: Sequence[Quad], recognizer: Recognizer
-) -> tuple[list[OrientedLine], float]:
-    """The lines along the long sides of rectangles, and the direction in which most of them run (degrees)."""
+) -> tuple[list[OrientedLine], float | None]:
+    """The lines along the long sides of rectangles, and the direction in which most of them run (degrees), if any."""
     first = _look(pixels, quads, recognizer)
     second: dict[int, OrientedLine] = {}
 
@@ -80,27 +80,28 @@ def _read_long(
         lead = _lead(line, second[index]) if index in second else np.inf
         if abs(lead) > TIE:
             decided.append(line if lead > 0 else second[index])
-    page = page_angle(decided)
-    return [_better(line, second.get(index), page) for index, line in enumerate(first)], page
+    page = page_angle(decided) if decided else None
+    return [_better(line, second.get(index), page or 0.0) for index, line in enumerate(first)], page
 
 
 def _read_squarish(
-    pixels: NDArray[np.uint8], quads: Sequence[Quad], recognizer: Recognizer, page: float
+    pixels: NDArray[np.uint8], quads: Sequence[Quad], recognizer: Recognizer, page: float | None
 ) -> list[OrientedLine]:
-    """The text in squarish rectangles, first read as the other lines run."""
-    angle = np.deg2rad(page)
+    """The text in squarish rectangles, read as the other lines run, or in whichever direction where there are none."""
+    angle = np.deg2rad(page or 0.0)
     start = [order_quad(quad, (np.cos(angle), np.sin(angle))) for quad in quads]
     lines = _look(pixels, start, recognizer)
 
     def turn(members: Sequence[int], turns: int) -> None:
         turned = _look(pixels, [np.roll(start[i], -turns, axis=0) for i in members], recognizer)
         for index, line in zip(members, turned, strict=True):
-            lines[index] = _better(lines[index], line, page)
+            lines[index] = _better(lines[index], line, page or 0.0)
 
     turn([i for i, line in enumerate(lines) if line.reading.confidence < SURE], 2)
-    unread = [i for i, line in enumerate(lines) if line.reading.confidence < SIDEWAYS]
-    turn(unread, 1)
-    turn(unread, 3)
+    if page is None:
+        unread = [i for i, line in enumerate(lines) if line.reading.confidence < SIDEWAYS]
+        turn(unread, 1)
+        turn(unread, 3)
     return lines
 
 
