@@ -32,7 +32,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from openrek.settings import Settings
-from openrek.vision.geometry import corners, share_inside
+from openrek.vision.geometry import corners, iou, polygon_bounds, share_inside
 from openrek.vision.image import Picture, load_image
 from openrek.vision.runtime import Runtime
 from openrek.vision.text import TextResult, read_text
@@ -69,6 +69,7 @@ class Tally:
     times: list[float] = field(default_factory=list)
     detection: list[float] = field(default_factory=list)
     judged: list[tuple[float, bool]] = field(default_factory=list)
+    overlaps: list[float] = field(default_factory=list)
 
 
 # --- truth ------------------------------------------------------------------------------------------------------------
@@ -185,7 +186,11 @@ def judge(sample: Sample, result: TextResult, tally: Tally) -> list[str]:
         parts = [word for word in result.words if share_inside(word.quad, outline) > 0.3]
         if parts:
             confidence = statistics.fmean(word.confidence for word in parts)
-            tally.judged.append((confidence, plate(text) in plate("".join(word.text for word in parts))))
+            together = "".join(word.text for word in parts)
+            tally.judged.append((confidence, plate(text) in plate(together)))
+            if plain(text) == plain(together):
+                bounds = polygon_bounds(np.concatenate([word.quad for word in parts]))
+                tally.overlaps.append(float(iou(bounds[None], polygon_bounds(outline)[None])[0, 0]))
     return missing
 
 
@@ -205,6 +210,9 @@ def report(tally: Tally, turn: int) -> Iterator[str]:
     if tally.times:
         whole, first = statistics.median(tally.times), statistics.median(tally.detection)
         yield f"  median time: detection {first * 1000:.0f} ms, whole {whole * 1000:.0f} ms"
+    if tally.overlaps:
+        mean = statistics.fmean(tally.overlaps)
+        yield f"  boxes: mean IoU with the known ones {mean:.3f} ({len(tally.overlaps)} strings)"
     if tally.judged:
         yield "  confidence     strings  mean   right"
         edges = (0.0, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.01)

@@ -1,0 +1,81 @@
+"""DetectText's rules that need no model: parts of the request, parts of the answer."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from openrek.contract.errors import InvalidParameterException
+from openrek.service.text import region_polygon, text_detections, word_filter
+from openrek.vision.image import Picture
+from openrek.vision.text import Line, TextResult, Word
+
+PICTURE = Picture.of(np.zeros((500, 1000, 3), np.uint8))
+
+
+def word(text: str, left: float, top: float, confidence: float) -> Word:
+    quad = np.array([[left, top], [left + 100, top], [left + 100, top + 25], [left, top + 25]], np.float32)
+    return Word(text, confidence, quad)
+
+
+def line(*words: Word) -> Line:
+    return Line(words, words[0].quad)
+
+
+def test_lines_come_first_and_words_name_their_line() -> None:
+    a, b, c = word("a", 100, 50, 0.953319), word("b", 250, 50, 0.981954), word("c", 100, 200, 0.5)
+    answer = text_detections(TextResult((line(a, b), line(c))), PICTURE)
+    rows = [(item["Id"], item["Type"], item["DetectedText"], item.get("ParentId")) for item in answer]
+    assert rows == [
+        (0, "LINE", "a b", None),
+        (1, "LINE", "c", None),
+        (2, "WORD", "a", 0),
+        (3, "WORD", "b", 0),
+        (4, "WORD", "c", 1),
+    ]
+    assert answer[0]["Confidence"] == pytest.approx(96.76365, abs=1e-5)
+    assert answer[1]["Confidence"] == answer[4]["Confidence"] == pytest.approx(50)
+
+
+def test_geometry_is_given_in_ratios() -> None:
+    geometry = text_detections(TextResult((line(word("a", 100, 50, 1)),)), PICTURE)[0]["Geometry"]
+    assert geometry["BoundingBox"] == pytest.approx({"Left": 0.1, "Top": 0.1, "Width": 0.1, "Height": 0.05})
+    assert geometry["Polygon"][0] == pytest.approx({"X": 0.1, "Y": 0.1})
+    assert geometry["Polygon"][2] == pytest.approx({"X": 0.2, "Y": 0.15})
+
+
+def test_nothing_read_is_an_empty_list() -> None:
+    assert text_detections(TextResult(), PICTURE) == []
+
+
+def test_thresholds() -> None:
+    assert word_filter({}).confidence == 0
+    assert word_filter({}, 80).confidence == 0.8
+    chosen = word_filter({"MinConfidence": 0, "MinBoundingBoxWidth": 0.2, "MinBoundingBoxHeight": 0.1}, 80)
+    assert (chosen.confidence, chosen.width, chosen.height) == (0, 0.2, 0.1)
+
+
+def test_regions_become_polygons() -> None:
+    box = region_polygon({"BoundingBox": {"Left": 0.3, "Top": 0.1, "Width": 0.7, "Height": 0.5}}, 1)
+    np.testing.assert_allclose(box, [[0.3, 0.1], [1, 0.1], [1, 0.6], [0.3, 0.6]], atol=1e-6)
+    triangle = region_polygon({"Polygon": [{"X": 0, "Y": 0}, {"X": 1, "Y": 0}, {"X": 0.5, "Y": 1}]}, 1)
+    assert triangle.shape == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("region", "reason"),
+    [
+        ({}, "neither"),
+        ({"BoundingBox": {}, "Polygon": []}, "both"),
+        ({"BoundingBox": {"Left": 0, "Top": 0, "Height": 1}}, "needs Width"),
+        ({"BoundingBox": {"Left": 0, "Top": 0, "Width": 0, "Height": 1}}, "no area"),
+        ({"BoundingBox": {"Left": 0.5, "Top": 0, "Width": 0.6, "Height": 1}}, "outside the picture"),
+        ({"Polygon": [{"X": 0, "Y": 0}, {"X": 1, "Y": 1}]}, "2 points"),
+        ({"Polygon": [{"X": 0, "Y": 0}, {"X": 1}, {"X": 1, "Y": 1}]}, "needs X and Y"),
+        ({"Polygon": [{"X": 0, "Y": 0}, {"X": 0.5, "Y": 0.5}, {"X": 1, "Y": 1}]}, "no area"),
+        ({"Polygon": [{"X": float("nan"), "Y": 0}, {"X": 0.5, "Y": 0.5}, {"X": 1, "Y": 0}]}, "outside the picture"),
+    ],
+)
+def test_bad_regions_are_named_by_their_place(region: Any, reason: str) -> None:
+    with pytest.raises(InvalidParameterException, match=f"region of interest 7.*{reason}"):
+        region_polygon(region, 7)
