@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 from PIL import Image, ImageOps
 
-from openrek.service.faces import ANALYSERS, MEMBERS
+from openrek.service.face_attributes import MEMBERS
 
 if TYPE_CHECKING:
     from types_boto3_rekognition import RekognitionClient
@@ -81,17 +81,34 @@ def test_default_attributes_may_be_named(rekognition: "RekognitionClient", astro
     assert detect(rekognition, data, Attributes=[]) == plain
 
 
-@pytest.mark.parametrize("attribute", [name for name in (*MEMBERS, "ALL") if name not in ANALYSERS])
-def test_attributes_that_are_not_read_yet_say_so(
+@pytest.mark.parametrize("attribute", MEMBERS)
+def test_an_attribute_adds_exactly_its_member(
     rekognition: "RekognitionClient", astronaut: Image.Image, attribute: str
 ) -> None:
-    with pytest.raises(ClientError) as caught:
-        detect(rekognition, astronaut, Attributes=["DEFAULT", attribute])
-    error = caught.value.response
-    assert error["ResponseMetadata"]["HTTPStatusCode"] == 501
-    assert error["Error"]["Code"] == "NotImplementedException"
-    named = [name for name in MEMBERS if name not in ANALYSERS] if attribute == "ALL" else [attribute]
-    assert all(name in error["Error"]["Message"] for name in named)
+    (face,) = detect(rekognition, astronaut, Attributes=[attribute])
+    assert set(face) == {"BoundingBox", "Confidence", "Landmarks", "Pose", "Quality", MEMBERS[attribute]}
+    assert len(face["Landmarks"]) == 5
+
+
+def test_all_attributes_of_a_smiling_woman(rekognition: "RekognitionClient", astronaut: Image.Image) -> None:
+    (face,) = detect(rekognition, astronaut, Attributes=["ALL"])
+    assert set(face) == {"BoundingBox", "Confidence", "Landmarks", "Pose", "Quality", *MEMBERS.values()}
+    assert len({point["Type"] for point in face["Landmarks"]}) == len(face["Landmarks"]) == 30
+    levels = [emotion["Confidence"] for emotion in face["Emotions"]]
+    assert len(levels) == 8
+    assert levels == sorted(levels, reverse=True)
+    assert face["Emotions"][0]["Type"] == "HAPPY"
+    assert isinstance(face["AgeRange"]["Low"], int)
+    assert 15 < face["AgeRange"]["Low"] <= face["AgeRange"]["High"] < 75
+    assert face["Gender"]["Value"] == "Female"
+    others = {"AgeRange", "Gender", "Emotions", "EyeDirection"}
+    seen = {name: face[name]["Value"] for name in set(MEMBERS.values()) - others}
+    yes = {"Smile", "EyesOpen", "MouthOpen"}
+    no = {"Eyeglasses", "Sunglasses", "Beard", "Mustache", "FaceOccluded"}
+    assert {name for name, value in seen.items() if value} == yes
+    assert {name for name, value in seen.items() if not value} == no
+    assert all(50 <= face[name]["Confidence"] <= 100 for name in yes | no)
+    assert detect(rekognition, astronaut, Attributes=["ALL", "DEFAULT"]) == [face]
 
 
 @pytest.mark.parametrize("photo", ["china", "flower", "coffee", "rocket", "page", "text", "chelsea"])

@@ -5,17 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from openrek.contract.errors import NotImplementedException
 from openrek.contract.model import service_model
-from openrek.service import faces as module
-from openrek.service.faces import ANALYSERS, MEMBERS, compared_face, face_detail, selected_attributes
+from openrek.service.face_attributes import MEMBERS, selected_attributes
+from openrek.service.faces import compared_face, face_detail
 from openrek.vision.faces import Faces
 from openrek.vision.image import Picture
-
-
-@pytest.fixture
-def every_attribute(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "ANALYSERS", {name: lambda *_: [] for name in MEMBERS})
 
 
 def shape(name: str) -> Any:
@@ -36,19 +30,12 @@ def test_the_table_of_attributes_is_the_models() -> None:
         (["DEFAULT", "FACE_OCCLUDED"], ("FACE_OCCLUDED",)),
         (["FACE_OCCLUDED"], ("FACE_OCCLUDED",)),
         (["SMILE", "SMILE", "BEARD"], ("SMILE", "BEARD")),
-        (["ALL"], tuple(MEMBERS)),
-        (["DEFAULT", "SMILE", "ALL"], tuple(MEMBERS)),
+        (["ALL"], (*MEMBERS, "LANDMARKS")),
+        (["DEFAULT", "SMILE", "ALL"], (*MEMBERS, "LANDMARKS")),
     ],
 )
-@pytest.mark.usefixtures("every_attribute")
 def test_selection(asked: list[str], computed: tuple[str, ...]) -> None:
     assert selected_attributes(asked) == computed
-
-
-@pytest.mark.parametrize("name", [name for name in MEMBERS if name not in ANALYSERS])
-def test_an_attribute_that_is_not_read_is_refused_by_name(name: str) -> None:
-    with pytest.raises(NotImplementedException, match=f"{name};"):
-        selected_attributes(["DEFAULT", name])
 
 
 def one_face() -> tuple[Faces, Picture]:

@@ -11,7 +11,8 @@ import numpy as np
 from openrek.contract.call import Call
 from openrek.contract.errors import ResourceNotFoundException
 from openrek.service.celebrity_gallery import match
-from openrek.service.faces import ANALYSERS, MEMBERS, compared_face
+from openrek.service.face_attributes import read_attributes
+from openrek.service.faces import compared_face
 from openrek.service.images import decode_request_image, open_request_image
 from openrek.service.operation import Response, operation
 from openrek.service.services import Services
@@ -41,7 +42,7 @@ MIN_FACE: Final = 20.0
 """Shorter side of a face in pixels under which it is not compared."""
 
 EXPRESSIONS: Final = ("EMOTIONS", "SMILE")
-"""Attributes that are part of every answer as soon as they can be read."""
+"""Attributes that are part of every answer."""
 
 
 @operation("RecognizeCelebrities")
@@ -92,10 +93,8 @@ def _closest(picture: Picture, faces: Faces, services: Services) -> tuple[list[s
 
 def _compared_faces(faces: Faces, picture: Picture, runtime: Runtime) -> "Sequence[ComparedFaceTypeDef]":
     compared = [compared_face(faces, index, picture) for index in range(len(faces))]
-    for attribute in EXPRESSIONS if compared else ():
-        if attribute in ANALYSERS:
-            for face, value in zip(compared, ANALYSERS[attribute](picture, faces, runtime), strict=True):
-                face[MEMBERS[attribute]] = value  # type: ignore[literal-required]
+    for face, more in zip(compared, read_attributes(picture, faces, runtime, EXPRESSIONS), strict=True):
+        face.update(cast("ComparedFaceTypeDef", more))
     return compared
 
 

@@ -9,9 +9,10 @@ import numpy as np
 from openrek.contract.call import Call
 from openrek.contract.errors import ServiceQuotaExceededException
 from openrek.service.collections import find_collection, still_there
+from openrek.service.face_attributes import selected_attributes
 from openrek.service.face_model import model_of
 from openrek.service.face_quality import EXCEEDS_MAX_FACES, quality_reasons
-from openrek.service.faces import bounding_box, face_details, selected_attributes
+from openrek.service.faces import bounding_box, face_details
 from openrek.service.images import decode_request_image, open_request_image
 from openrek.service.operation import Response, operation
 from openrek.service.services import Services

@@ -1,10 +1,10 @@
 """Faces in pictures: DetectFaces, and the parts of an answer that every operation on faces shares."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, cast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
 
 from openrek.contract.call import Call
-from openrek.contract.errors import NotImplementedException
+from openrek.service.face_attributes import read_attributes, selected_attributes
 from openrek.service.images import decode_request_image, open_request_image
 from openrek.service.operation import Response, operation
 from openrek.service.services import Services
@@ -24,30 +24,6 @@ if TYPE_CHECKING:
         PoseTypeDef,
     )
 
-MEMBERS: Final[Mapping[str, str]] = {
-    "AGE_RANGE": "AgeRange",
-    "SMILE": "Smile",
-    "EYEGLASSES": "Eyeglasses",
-    "SUNGLASSES": "Sunglasses",
-    "GENDER": "Gender",
-    "BEARD": "Beard",
-    "MUSTACHE": "Mustache",
-    "EYES_OPEN": "EyesOpen",
-    "MOUTH_OPEN": "MouthOpen",
-    "EMOTIONS": "Emotions",
-    "FACE_OCCLUDED": "FaceOccluded",
-    "EYE_DIRECTION": "EyeDirection",
-}
-"""Attributes that are computed only when asked for, and the member of FaceDetail that each one adds."""
-
-Analyser = Callable[[Picture, Faces, Runtime], Sequence[Any]]
-"""Reads one member of all faces of a picture: the member's values, in the faces' order."""
-
-ANALYSERS: Final[dict[str, Analyser]] = {}
-"""What this version can read, by attribute. One that is not here answers NotImplementedException, never a guess."""
-
-ALL: Final = "ALL"
-
 
 @operation("DetectFaces")
 def detect(request: "DetectFacesRequestTypeDef", call: Call, services: Services) -> Response:
@@ -59,21 +35,6 @@ def detect(request: "DetectFacesRequestTypeDef", call: Call, services: Services)
     return {"FaceDetails": face_details(picture, faces, attributes, services.runtime)}
 
 
-def selected_attributes(names: Sequence[str]) -> tuple[str, ...]:
-    """The attributes to compute beside the default members, each once, in the order of MEMBERS; ALL anywhere wins.
-
-    Raises NotImplementedException that names those which this version does not read.
-    """
-    wanted = tuple(name for name in MEMBERS if ALL in names or name in names)
-    missing = [name for name in wanted if name not in ANALYSERS]
-    if missing:
-        raise NotImplementedException(
-            f"This version of openrek does not read the face attribute{'s' if len(missing) > 1 else ''} "
-            f"{', '.join(missing)}; ask for {', '.join(['DEFAULT', *ANALYSERS])}."
-        )
-    return wanted
-
-
 # --- parts of an answer -----------------------------------------------------------------------------------------------
 
 
@@ -82,11 +43,8 @@ def face_details(
 ) -> "list[FaceDetailTypeDef]":
     """FaceDetail of every face: the default members, and the `attributes` that `selected_attributes` gave."""
     details = [face_detail(faces, index, picture) for index in range(len(faces))]
-    if details:
-        for attribute in attributes:
-            values = ANALYSERS[attribute](picture, faces, runtime)
-            for detail, value in zip(details, values, strict=True):
-                detail[MEMBERS[attribute]] = value  # type: ignore[literal-required]
+    for detail, more in zip(details, read_attributes(picture, faces, runtime, attributes), strict=True):
+        detail.update(cast("FaceDetailTypeDef", more))
     return details
 
 

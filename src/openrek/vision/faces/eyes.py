@@ -28,6 +28,7 @@ _CORNER_SPAN = 36.0  # distance of the corners in the upright picture of one eye
 # The middle of the iris moves on a circle of about 10.5 mm round the eye's centre; the corners are about 30 mm apart
 # (Forrester et al., The Eye, 4th ed.). In half corner distances:
 _TURNING_RADIUS = 0.7
+_FEWEST = 20  # pixels between the lids
 _RESTING = 0.0  # how far below the corners' line, in half corner distances, the iris of a level gaze lies
 _SURE_SPAN = 16.0  # pixels between the corners in the picture, below which the gaze gets uncertain
 
@@ -100,6 +101,8 @@ def _gaze(pixels: Pixels, matrix: Floats, points: Floats) -> tuple[float, float,
     x, y = x - _WIDE / 2, y - _HIGH / 2
     inside = (x / (_CORNER_SPAN * 0.46)) ** 2 + ((y - centre) / height) ** 2 < 1
     values = eye[inside]
+    if values.size < _FEWEST:
+        return 0.0, 0.0, 0.0
     dark, light = np.percentile(values, [15, 85])
     darkness = np.clip(dark + 0.35 * (light - dark) - eye, 0, None) * inside
     total = float(darkness.sum())
