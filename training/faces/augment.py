@@ -40,6 +40,10 @@ class Face:
     landmarks: NDArray[np.float32]
     frame: NDArray[np.float32]
     """(4, 2) the corners of the picture in the crop; beyond them the crop is made up."""
+    marked: bool = True
+    """Whether the points are a label, rather than taught."""
+    covered: tuple[bool, bool] = (False, False)
+    """Whether something hides the eyes; nose or mouth."""
 
 
 def _chance(random: Random, share: float) -> bool:
@@ -123,13 +127,13 @@ def recolour(crop: Crop, random: Random) -> Crop:
     return np.asarray(crop, np.uint8)
 
 
-def wear(crop: Crop, random: Random) -> Crop:
-    """Lost sharpness: blur, shrinking and enlarging, noise, JPEG."""
+def wear(crop: Crop, random: Random, least: int = 26) -> Crop:
+    """Lost sharpness: blur, shrinking (to `least` pixels and more) and enlarging, noise, JPEG."""
     height, width = crop.shape[:2]
     if _chance(random, 0.2):
         crop = cv2.GaussianBlur(crop, (0, 0), random.uniform(0.4, 1.8))
     if _chance(random, 0.35):
-        side = int(random.uniform(26, 100))
+        side = int(random.uniform(least, 100))
         how = random.choice([cv2.INTER_AREA, cv2.INTER_LINEAR])
         small = cv2.resize(crop, (side, side), interpolation=int(how))
         crop = cv2.resize(small, (width, height), interpolation=int(random.choice([cv2.INTER_LINEAR, cv2.INTER_CUBIC])))
@@ -256,7 +260,8 @@ def _mark_covered(face: Face, shape: NDArray[np.float32]) -> Face:
     if covered[2:].any():
         binary[list(_MOUTH)] = -1
         emotion = -1
-    return replace(face, binary=binary, emotion=emotion)
+    hidden = (face.covered[0] or bool(covered[:2].any()), face.covered[1] or bool(covered[2:].any()))
+    return replace(face, binary=binary, emotion=emotion, covered=hidden)
 
 
 def _covered(shape: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -280,9 +285,9 @@ def _outside(random: Random) -> NDArray[np.float32]:
     return shape
 
 
-def train(face: Face, other: Face, random: Random, hidden: float, strength: float) -> Face:
-    """One training view; `hidden` is the share of faces that something is put before."""
+def train(face: Face, other: Face, random: Random, hidden: float, strength: float, least: int = 26) -> Face:
+    """One training view; `hidden` is the share of faces that something is put before; `least`: see `wear`."""
     face = surround(move(face, random, strength), other, random)
     if _chance(random, hidden):
         face = hide(face, _inner(other.crop), random)
-    return replace(face, crop=wear(recolour(face.crop, random), random))
+    return replace(face, crop=wear(recolour(face.crop, random), random, least))

@@ -17,16 +17,18 @@ from training.faces.sources import BINARY, EMOTIONS, SETS
 from training.faces.splits import TRAIN
 
 SHARES = {
-    "face-attributes": 15,
-    "age-gender": 18,
-    "emotion": 18,
+    "face-attributes": 14,
+    "age-gender": 17,
+    "emotion": 22,
     "landmarks": 7,
-    "face-mask-crops": 3,
-    "face-mask-boxes": 3,
+    "face-mask-crops": 2,
+    "face-mask-boxes": 2,
 }
 """Views of each set in a batch."""
 HIDDEN = {"face-attributes": 0.2, "age-gender": 0.15, "emotion": 0.0, "landmarks": 0.25}
 """Share of views with something put before the face."""
+SMALLEST = {"emotion": 50}
+"""Least side that crops of a set are shrunk to; the expression set is small already."""
 RARE = {"mustache": 2.5, "eyeglasses": 2.5, "sunglasses": 4.0}
 """How much more often a face with a rare attribute is drawn; so are disgusted faces (3 times)."""
 
@@ -37,16 +39,23 @@ class Prepared:
     def __init__(self, cache: Path) -> None:
         self.crops: NDArray[np.uint8] = np.load(cache / "crops.npy", mmap_mode="r")
         self.labels: dict[str, NDArray[Any]] = dict(np.load(cache / "labels.npz"))
+        taught = cache / "taught.npz"
+        self.taught: dict[str, NDArray[Any]] = dict(np.load(taught)) if taught.exists() else {}
 
     def face(self, number: int) -> augment.Face:
         labels = self.labels
+        points = labels["landmarks"][number]
+        marked = bool(np.isfinite(points).all())
+        if not marked and self.taught:
+            points = self.taught["points"][number]
         return augment.Face(
             np.asarray(self.crops[number]),
             labels["binary"][number],
             int(labels["age"][number]),
             int(labels["emotion"][number]),
-            labels["landmarks"][number],
+            points,
             labels["frame"][number],
+            marked,
         )
 
     def members(self, name: str, side: int) -> NDArray[np.int64]:
@@ -72,6 +81,8 @@ class Batch:
     age: Tensor
     emotion: Tensor
     landmarks: Tensor
+    marked: Tensor
+    covered: Tensor
 
     def to(self, device: torch.device) -> "Batch":
         return Batch(*(value.to(device, non_blocking=True) for value in vars(self).values()))
@@ -86,6 +97,8 @@ def collate(numbers: list[int], faces: list[augment.Face]) -> Batch:
         torch.tensor([face.age for face in faces]),
         torch.tensor([face.emotion for face in faces]),
         torch.from_numpy(np.stack([face.landmarks for face in faces]).astype(np.float32)),
+        torch.tensor([face.marked for face in faces]),
+        torch.tensor([face.covered for face in faces]),
     )
 
 
@@ -111,7 +124,8 @@ class Views(IterableDataset[Batch]):
                     strength = 2.0 if name == "landmarks" else 1.0
                     hidden = HIDDEN.get(name, 0.0)
                     numbers.append(int(number))
-                    faces.append(augment.train(data.face(int(number)), other, random, hidden, strength))
+                    least = SMALLEST.get(name, 26)
+                    faces.append(augment.train(data.face(int(number)), other, random, hidden, strength, least))
             yield collate(numbers, faces)
 
 

@@ -1,16 +1,27 @@
 """One loss over all heads; a label that is not known takes no part."""
 
+from dataclasses import dataclass
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from openrek.vision.faces.align import SIZE, TEMPLATE
 from training.faces.batches import Batch
-from training.faces.model import AGES, CELLS, FaceNet
+from training.faces.model import AGES, CELLS, FaceNet, Heads
+from training.faces.sources import BINARY
 
 EYES = float(TEMPLATE[1, 0] - TEMPLATE[0, 0])
 """Eye distance in an aligned crop, pixels."""
-WEIGHTS = {"binary": 3.0, "age": 0.5, "years": 1.0, "emotion": 1.2, "maps": 0.25, "points": 6.0}
+WEIGHTS = {
+    **{"binary": 3.0, "age": 0.5, "years": 1.0, "emotion": 1.4, "maps": 0.25, "points": 6.0},
+    **{"taught binary": 1.0, "taught age": 0.15, "taught emotion": 0.4, "taught points": 2.0},
+}
+_EYES = [BINARY.index(name) for name in ("eyeglasses", "sunglasses")]
+_MOUTH = [BINARY.index(name) for name in ("smile", "mouth_open", "beard", "mustache")]
+_OCCLUDED = BINARY.index("occluded")
 
 
 def binary_loss(logits: Tensor, target: Tensor) -> Tensor:
@@ -52,20 +63,56 @@ def landmark_losses(maps: Tensor, points: Tensor, true: Tensor) -> tuple[Tensor,
     return heat, (points[known] - goal).norm(dim=1).mean() / EYES
 
 
-def pointed(batch: Batch) -> Tensor:
-    """The rows whose landmarks are known; the landmark head is run on these alone."""
-    return torch.isfinite(batch.landmarks).all(dim=2).any(dim=1).nonzero()[:, 0]
+def pointed(batch: Batch, taught: int) -> Tensor:
+    """The rows that the landmark head is run on: the marked faces and a few (`taught`) others."""
+    marked = batch.marked.nonzero()[:, 0]
+    others = (~batch.marked & torch.isfinite(batch.landmarks).all(dim=2).any(dim=1)).nonzero()[:, 0]
+    return torch.cat([marked, others[torch.randperm(len(others), device=others.device)[:taught]]])
 
 
-def losses(net: FaceNet, batch: Batch) -> dict[str, Tensor]:
+@dataclass(frozen=True)
+class Taught:
+    """What a first network said of every face (N rows): probabilities; see `teach`."""
+
+    binary: Tensor
+    age: Tensor
+    emotion: Tensor
+
+    @classmethod
+    def of(cls, columns: dict[str, NDArray[np.generic]], device: torch.device) -> "Taught":
+        return cls(*(torch.from_numpy(columns[name]).to(device) for name in ("binary", "age", "emotion")))
+
+
+def taught_losses(heads: Heads, batch: Batch, taught: Taught) -> dict[str, Tensor]:
+    """Against what the first network said, for the labels that are unknown and can be seen."""
+    goal = taught.binary[batch.number].float()
+    eyes, mouth = batch.covered[:, :1], batch.covered[:, 1:]
+    unseen = torch.zeros_like(goal, dtype=torch.bool)
+    unseen[:, _EYES], unseen[:, _MOUTH] = eyes, mouth
+    unseen[:, _OCCLUDED] = (eyes | mouth)[:, 0]
+    open_ = ((batch.binary < 0) & ~unseen).float()
+    each = functional.binary_cross_entropy_with_logits(heads.binary, goal, reduction="none")
+    ageless = batch.age < 0
+    age = -(taught.age[batch.number].float() * functional.log_softmax(heads.age, dim=1)).sum(dim=1)
+    calm = (batch.emotion < 0) & ~(eyes | mouth)[:, 0] & (batch.binary[:, _OCCLUDED] != 1)
+    felt = -(taught.emotion[batch.number].float() * functional.log_softmax(heads.emotion, dim=1)).sum(dim=1)
+    return {
+        "taught binary": (each * open_).sum() / open_.sum().clamp(min=1),
+        "taught age": (age * ageless).sum() / ageless.sum().clamp(min=1),
+        "taught emotion": (felt * calm).sum() / calm.sum().clamp(min=1),
+    }
+
+
+def losses(net: FaceNet, batch: Batch, taught: Taught | None = None) -> dict[str, Tensor]:
     """All parts, unweighted."""
-    rows = pointed(batch)
+    rows = pointed(batch, 10 if taught else 0)
     heads = net(batch.crops, rows)
     age, years = age_losses(heads.age, batch.age)
     known = batch.emotion >= 0
     emotion = functional.cross_entropy(heads.emotion[known], batch.emotion[known].long(), label_smoothing=0.1)
-    maps, points = landmark_losses(heads.maps, heads.points, batch.landmarks[rows])
-    return {
+    marked = int(batch.marked.sum())
+    maps, points = landmark_losses(heads.maps[:marked], heads.points[:marked], batch.landmarks[rows[:marked]])
+    parts = {
         "binary": binary_loss(heads.binary, batch.binary),
         "age": age,
         "years": years,
@@ -73,6 +120,12 @@ def losses(net: FaceNet, batch: Batch) -> dict[str, Tensor]:
         "maps": maps,
         "points": points,
     }
+    if taught:
+        parts |= taught_losses(heads, batch, taught)
+        _, parts["taught points"] = landmark_losses(
+            heads.maps[marked:], heads.points[marked:], batch.landmarks[rows[marked:]]
+        )
+    return parts
 
 
 def total(parts: dict[str, Tensor]) -> Tensor:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from training.faces import losses
-from training.faces.batches import stream
+from training.faces.batches import Prepared, stream
 from training.faces.model import FaceNet, start
 
 
@@ -48,26 +48,39 @@ def follow(average: FaceNet, net: FaceNet, step: int) -> None:
     for kept, value in zip(average.parameters(), net.parameters(), strict=True):
         if value.requires_grad:
             kept.lerp_(value, share)
+    for kept, value in zip(average.buffers(), net.buffers(), strict=True):
+        kept.copy_(value)
 
 
-def _fresh(imagenet: Path, cache: Path, plan: Plan, workers: int) -> FaceNet:
-    torch.manual_seed(plan.seed)
-    net = start(imagenet)
-    batches = stream(cache, plan.seed + 1, workers)
-    net.trunk.measure_statistics(((next(batches).crops.float() - 127) / 128) for _ in range(12))
+def _begin(net: FaceNet, path: Path) -> FaceNet:
+    """Start from the averaged weights of an earlier run."""
+    net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["average"])
     return net
 
 
-def run(cache: Path, imagenet: Path, out: Path, plan: Plan, workers: int = 1, threads: int = 2) -> None:
-    """Train to the end of the plan, from `out/last.pt` where there is one."""
+def _fresh(imagenet: Path, seed: int) -> FaceNet:
+    torch.manual_seed(seed)
+    return start(imagenet)
+
+
+def run(
+    cache: Path, imagenet: Path, out: Path, plan: Plan, workers: int = 1, threads: int = 2, first: Path | None = None
+) -> None:
+    """Train to the end of the plan, from `out/last.pt` where there is one.
+
+    `first`: the `last.pt` of an earlier run to begin from; what it taught (`teach`) then stands in for unknown labels.
+    """
     torch.set_num_threads(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     out.mkdir(parents=True, exist_ok=True)
     kept = out / "last.pt"
     state = torch.load(kept, map_location="cpu", weights_only=True) if kept.exists() else None
-    net = FaceNet() if state else _fresh(imagenet, cache, plan, workers)
     if state:
+        net = FaceNet()
         net.load_state_dict(state["net"])
+    else:
+        net = _begin(FaceNet(), first) if first else _fresh(imagenet, plan.seed)
+    taught = losses.Taught.of(Prepared(cache).taught, device) if first else None
     net = net.to(device).train()
     net.precision = torch.bfloat16
     average = copy.deepcopy(net)
@@ -90,7 +103,7 @@ def run(cache: Path, imagenet: Path, out: Path, plan: Plan, workers: int = 1, th
         batch = next(batches).to(device)
         for group in optimiser.param_groups:
             group["lr"] = rate_at(plan, step)
-        parts = losses.losses(net, batch)
+        parts = losses.losses(net, batch, taught)
         optimiser.zero_grad(set_to_none=True)
         losses.total(parts).backward()
         torch.nn.utils.clip_grad_norm_(learnt, 5.0)
@@ -122,8 +135,9 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=Plan.steps)
     parser.add_argument("--rate", type=float, default=Plan.rate)
+    parser.add_argument("--first", type=Path)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     asked = parser.parse_args()
     plan = Plan(steps=asked.steps, rate=asked.rate)
-    run(asked.cache, asked.imagenet, asked.out, plan, asked.workers, asked.threads)
+    run(asked.cache, asked.imagenet, asked.out, plan, asked.workers, asked.threads, asked.first)

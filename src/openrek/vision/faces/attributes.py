@@ -111,7 +111,7 @@ class FaceAttributes:
     smile, eyeglasses, sunglasses, eyes_open, mouth_open, beard, mustache: (N,) probability 0..1.
     occluded: (N,) probability that eyes, nose or mouth are covered or out of the picture.
     emotions: (N, 8) scores 0..1 of EMOTIONS: what the expression looks like.
-    eye_direction: (N, 3) yaw and pitch of the gaze in degrees relative to the head, and a confidence 0..1.
+    eye_direction: (N, 3) yaw and pitch of the gaze in degrees, (0, 0) into the camera, and a confidence 0..1.
     landmarks: (N, 30, 2) x, y of LANDMARKS_30 in pixels of the picture.
     """
 
