@@ -17,7 +17,7 @@ $(VENV)/bin/python:
 
 $(VENV)/.demo: $(VENV)/bin/python pyproject.toml
 	@echo "Setting up .venv (once, about a minute) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo,video]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/bin/python pyproject.toml

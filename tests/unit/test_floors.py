@@ -13,10 +13,11 @@ ALLOWED = {
     "vision": set(),
     "settings": set(),
     "store": {"contract", "settings"},
-    "service": {"contract", "vision", "store", "settings"},
+    "jobs": {"contract", "vision", "store", "settings"},
+    "service": {"contract", "vision", "store", "jobs", "settings"},
     "wire": {"contract", "settings"},
-    "app": {"contract", "vision", "store", "service", "wire", "settings"},
-    "cli": {"contract", "vision", "store", "service", "wire", "app", "settings"},
+    "app": {"contract", "vision", "store", "jobs", "service", "wire", "settings"},
+    "cli": {"contract", "vision", "store", "jobs", "service", "wire", "app", "settings"},
     "__main__": {"cli"},
 }
 

@@ -8,9 +8,9 @@ import pytest
 
 from openrek.contract.errors import InvalidParameterException
 from openrek.service.labels import LabelFilter, label_members, percent, property_members, wanted_features
+from openrek.vision.backbone import LONGEST_SIDE, SHORT_SIDE, STRIDE, features, fit, regions
 from openrek.vision.image import Picture, load_image
 from openrek.vision.labels import FoundLabel, Instance, Label, Taxonomy, assemble, image_properties, tag
-from openrek.vision.labels.backbone import LONGEST_SIDE, SHORT_SIDE, STRIDE, features, fit, regions
 from openrek.vision.labels.tagger import calibrate, label_scores, read_tags
 from openrek.vision.runtime import Runtime
 

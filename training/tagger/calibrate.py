@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from openrek.vision.labels.backbone import STRIDE, fit, regions
+from openrek.vision.backbone import STRIDE, fit, regions
 from openrek.vision.labels.tagger import CLASSES, label_scores
 from openrek.vision.labels.taxonomy import Taxonomy, taxonomy
 from openrek.vision.runtime.session import Session

@@ -20,8 +20,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from openrek.vision.backbone import MODEL, Features, features
 from openrek.vision.image import Picture
-from openrek.vision.labels.backbone import MODEL, Features, features
 from openrek.vision.labels.taxonomy import Label, taxonomy
 from openrek.vision.runtime import Runtime
 

@@ -1,0 +1,1 @@
+"""Durable asynchronous work: a queue, workers, progress, notifications."""
