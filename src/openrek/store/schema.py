@@ -23,7 +23,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-HEAD: Final = "0003"
+HEAD: Final = "0005"
 
 metadata = MetaData(
     naming_convention={
@@ -95,12 +95,17 @@ collections = Table(
     Column("change", BigInteger, nullable=False, server_default="0"),
     Column("face_count", BigInteger, nullable=False, server_default="0"),
     Column("user_count", BigInteger, nullable=False, server_default="0"),
+    # rows of `removed_vectors`, and the change number up to which they were thrown away
+    Column("removed_count", BigInteger, nullable=False, server_default="0"),
+    Column("forgotten_change", BigInteger, nullable=False, server_default="0"),
+    # of a copy that is made with another face model: the collection whose place it shall take (store.reindex)
+    Column("copy_of", BigInteger, nullable=True, index=True),
     UniqueConstraint("account_id", "region", "collection_id"),
     sqlite_autoincrement=True,
 )
 
 # Vectors are 128 float32, little-endian, of length 1. `change` is the collection's number at which the vector came or
-# was last replaced; `removed_vectors` keeps the numbers of those that went, so that a search index can catch up.
+# was last replaced; `removed_vectors` keeps the numbers of those that went lately, so that a search index can catch up.
 
 users = Table(
     "users",
@@ -149,6 +154,20 @@ removed_vectors = Table(
     Column("kind", name_type(8), primary_key=True),  # faces or users
     Column("change", BigInteger, primary_key=True),
     Column("number", row_id(), primary_key=True),
+)
+
+# only where the owner of the server asked for it: what a face is read from again with another model (store.face_crops)
+face_crops = Table(
+    "face_crops",
+    metadata,
+    Column(
+        "face_number",
+        row_id(),
+        ForeignKey("faces.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("sealed", LargeBinary, nullable=False),
 )
 
 tags = Table(
@@ -207,4 +226,88 @@ removed_celebrities = Table(
     Column("name_hash", name_type(64), nullable=False, index=True),
     Column("wikidata_hash", name_type(64), nullable=True, index=True),
     Column("removed_ms", BigInteger, nullable=False),
+)
+
+# Stored-video jobs. A job is a row of tasks: one that plans (position -2), its chunks (0, 1, ...), one that decides (-1).
+# Whoever works on a task holds its lease, a random name with an end; the lease is asked for in every transaction that
+# writes something of the task, so that a worker that lost it can no longer write.
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", row_id(), primary_key=True, autoincrement=True),
+    Column("job_id", name_type(64), nullable=False, unique=True),
+    Column("account_id", name_type(12), nullable=False),
+    Column("region", name_type(64), nullable=False),
+    Column("operation", name_type(64), nullable=False),  # the one that started it
+    Column("parameters", Text, nullable=False),  # of the request, JSON
+    Column("priority", Integer, nullable=False, server_default="0"),
+    Column("status", name_type(16), nullable=False, index=True),  # IN_PROGRESS, SUCCEEDED, FAILED
+    Column("message", Text, nullable=True),
+    Column("plan", Text, nullable=True),  # JSON: what the planning task found
+    Column("frames", BigInteger, nullable=False, server_default="0"),
+    Column("chunks", Integer, nullable=False, server_default="0"),
+    Column("chunks_done", Integer, nullable=False, server_default="0"),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("started_ms", BigInteger, nullable=True),
+    Column("finished_ms", BigInteger, nullable=True, index=True),
+    sqlite_autoincrement=True,
+)
+
+job_tasks = Table(
+    "job_tasks",
+    metadata,
+    Column("job_number", row_id(), ForeignKey("jobs.id"), primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("state", name_type(8), nullable=False),  # open, done
+    Column("priority", Integer, nullable=False),
+    Column("arguments", Text, nullable=False),  # JSON
+    Column("not_before_ms", BigInteger, nullable=False, server_default="0"),
+    Column("failures", Integer, nullable=False, server_default="0"),
+    Column("interruptions", Integer, nullable=False, server_default="0"),
+    Column("lease", name_type(32), nullable=True),
+    Column("lease_until_ms", BigInteger, nullable=False, server_default="0"),
+    Column("worker_id", name_type(128), nullable=True),
+    Column("frames_done", BigInteger, nullable=False, server_default="0"),
+    Column("observations", LargeBinary, nullable=True),
+    Index(None, "state", "priority", "position"),
+)
+
+job_results = Table(
+    "job_results",
+    metadata,
+    Column("job_number", row_id(), ForeignKey("jobs.id"), primary_key=True),
+    Column("view", Integer, primary_key=True, autoincrement=False),  # 0: as found; 1: aggregated
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("sort_text", name_type(255), nullable=False),
+    Column("sort_number", Double, nullable=False),
+    Column("item", Text, nullable=False),  # the member of the answer, JSON
+    Index(None, "job_number", "view", "sort_text", "sort_number", "position"),
+)
+
+# what is to be published about finished jobs, kept until it went out or was given up
+job_notices = Table(
+    "job_notices",
+    metadata,
+    Column("id", row_id(), primary_key=True, autoincrement=True),
+    Column("job_number", row_id(), ForeignKey("jobs.id"), nullable=False, index=True),
+    Column("topic", name_type(2048), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("state", name_type(8), nullable=False, index=True),  # open, sent, failed
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("not_before_ms", BigInteger, nullable=False, server_default="0"),
+    Column("lease", name_type(32), nullable=True),
+    Column("error", Text, nullable=True),
+    Column("changed_ms", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+job_workers = Table(
+    "job_workers",
+    metadata,
+    Column("worker_id", name_type(128), primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("pid", BigInteger, nullable=False),
+    Column("started_ms", BigInteger, nullable=False),
+    Column("seen_ms", BigInteger, nullable=False),
 )
