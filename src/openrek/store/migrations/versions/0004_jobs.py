@@ -58,7 +58,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("job_number", "position", name=op.f("pk_job_tasks")),
         sa.ForeignKeyConstraint(["job_number"], ["jobs.id"], name=op.f("fk_job_tasks_job_number_jobs")),
     )
-    op.create_index(op.f("ix_job_tasks_state"), "job_tasks", ["state", "priority", "position"])
+    op.create_index(op.f("ix_job_tasks_state_priority_position"), "job_tasks", ["state", "priority", "position"])
     op.create_table(
         "job_results",
         sa.Column("job_number", _row_id(), nullable=False),
@@ -71,7 +71,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["job_number"], ["jobs.id"], name=op.f("fk_job_results_job_number_jobs")),
     )
     op.create_index(
-        op.f("ix_job_results_job_number"),
+        op.f("ix_job_results_job_number_view_sort_text_sort_number_position"),
         "job_results",
         ["job_number", "view", "sort_text", "sort_number", "position"],
     )
