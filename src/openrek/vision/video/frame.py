@@ -1,0 +1,150 @@
+"""One decoded frame of a video."""
+
+from fractions import Fraction
+
+import av
+import cv2
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace, Interpolation
+from numpy.typing import NDArray
+
+from openrek.vision.image import Picture
+from openrek.vision.image.orientation import swaps_sides, upright
+
+_UNSPECIFIED_COLORSPACE = 2
+_HD_HEIGHT = 720
+_PLANAR_8_BIT = frozenset({"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "gray"})
+_FULL_RANGE = 2
+_MOST_ROWS = 288
+"""Small planes are averaged from about this many rows at most: more change nothing and cost memory bandwidth."""
+
+
+class Frame:
+    """A frame; its pixels are converted only when asked for. Valid for as long as it is kept.
+
+    index: 0-based number in presentation order; time: presentation time in seconds; timestamp_ms: rounded down.
+    """
+
+    __slots__ = ("_display", "_native", "_orientation", "index", "time", "timestamp_ms")
+
+    def __init__(
+        self,
+        native: av.VideoFrame,
+        index: int,
+        time: Fraction,
+        timestamp_ms: int,
+        orientation: int = 1,
+        display: tuple[int, int] | None = None,
+    ) -> None:
+        """orientation: 1..8 as in EXIF; display: width and height before turning upright, with square pixels."""
+        self._native = native
+        self.index = index
+        self.time = time
+        self.timestamp_ms = timestamp_ms
+        self._orientation = orientation
+        self._display = display or (native.width, native.height)
+
+    @property
+    def native(self) -> av.VideoFrame:
+        """PyAV's frame: stored pixels, neither turned nor stretched."""
+        return self._native
+
+    @property
+    def orientation(self) -> int:
+        """How to turn the stored picture upright, 1..8 as in EXIF."""
+        return self._orientation
+
+    @property
+    def turned(self) -> bool:
+        """Whether turning upright exchanges width and height."""
+        return swaps_sides(self._orientation)
+
+    @property
+    def full_range(self) -> bool:
+        """Whether luma runs over 0..255 rather than 16..235."""
+        name = self._native.format.name
+        return self._native.color_range == _FULL_RANGE or name.startswith("yuvj") or not _is_yuv(name)
+
+    def rgb(self, longest: int | None = None) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 RGB, upright, with square pixels; C-contiguous.
+
+        longest: reduce so that the longest side is this many pixels; a smaller frame is not enlarged.
+        """
+        width, height = self._display
+        if longest is not None and max(width, height) > longest:
+            scale = longest / max(width, height)
+            width, height = max(1, round(width * scale)), max(1, round(height * scale))
+        shrinks = width * 2 <= self._native.width
+        converted = self._native.reformat(
+            width=width,
+            height=height,
+            format="rgb24",
+            src_colorspace=self._colorspace(),
+            src_color_range=ColorRange.JPEG if self.full_range else ColorRange.MPEG,
+            dst_color_range=ColorRange.JPEG,
+            interpolation=Interpolation.AREA if shrinks else Interpolation.BILINEAR,
+        )
+        return np.ascontiguousarray(upright(np.asarray(converted.to_ndarray(), np.uint8), self._orientation))
+
+    def picture(self, longest: int | None = None) -> Picture:
+        """The frame as every vision function takes it; `longest` as for `rgb`."""
+        width, height = self._display
+        if self.turned:
+            width, height = height, width
+        return Picture(self.rgb(longest), width, height)
+
+    def luma(self, width: int, height: int) -> NDArray[np.uint8]:
+        """(height, width) uint8 mean luma Y' as stored (LIMITED: black is 16), upright; cheap."""
+        return np.asarray(self._small(width, height, 1)[0], np.uint8)
+
+    def yuv(self, width: int, height: int) -> NDArray[np.uint8]:
+        """(3, height, width) uint8 mean Y', Cb and Cr as stored, upright."""
+        return self._small(width, height, 3)
+
+    def plane(self, index: int = 0) -> NDArray[np.uint8]:
+        """A stored plane (0 is luma Y') as uint8, not turned; no copy where samples have 8 bits. Do not write to it."""
+        frame = self._native
+        if frame.format.name not in _PLANAR_8_BIT:
+            frame = frame.reformat(format="yuv444p")
+        return _plane(frame, index)
+
+    def _small(self, width: int, height: int, planes: int) -> NDArray[np.uint8]:
+        if self.turned:
+            width, height = height, width
+        frame = self._native
+        name = frame.format.name
+        if name not in _PLANAR_8_BIT:
+            frame = frame.reformat(width, height, "yuv444p", interpolation=Interpolation.AREA)
+            name = "yuv444p"
+        if name == "gray":
+            grey = np.full((height, width), 128, np.uint8)
+            rows = [_mean(_plane(frame, 0), width, height), grey, grey][:planes]
+        elif name == "nv12" and planes > 1:
+            chroma = _plane(frame, 1).reshape(frame.height // 2, -1, 2)
+            rows = [_mean(_plane(frame, 0), width, height)]
+            rows += [_mean(np.ascontiguousarray(chroma[..., i]), width, height) for i in (0, 1)]
+        else:
+            rows = [_mean(_plane(frame, i), width, height) for i in range(planes)]
+        return np.stack([upright(row, self._orientation) for row in rows])
+
+    def _colorspace(self) -> Colorspace | None:
+        """The YUV matrix, by the usual convention where the file does not say: BT.709 for HD, else BT.601."""
+        if self._native.colorspace != _UNSPECIFIED_COLORSPACE:
+            return None
+        return Colorspace.ITU709 if self._native.height >= _HD_HEIGHT else Colorspace.ITU601
+
+
+def _plane(frame: av.VideoFrame, index: int) -> NDArray[np.uint8]:
+    plane = frame.planes[index]
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, -1)
+    samples = plane.width * (2 if frame.format.name == "nv12" and index else 1)
+    return np.asarray(rows[:, :samples], np.uint8)
+
+
+def _mean(plane: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    rows = plane[:: max(1, plane.shape[0] // _MOST_ROWS)]
+    return np.asarray(cv2.resize(rows, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _is_yuv(name: str) -> bool:
+    return name.startswith(("yuv", "nv", "p0", "y2", "gray", "uyvy", "yvyu"))

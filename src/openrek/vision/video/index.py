@@ -1,0 +1,88 @@
+"""The number of every frame, from the packets alone: nothing is decoded."""
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from openrek.vision.video.clock import Clock, clock_of
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key frame: its number, and where to seek for it (decoding time in the stream's units)."""
+
+    frame: int
+    dts: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PacketIndex:
+    """pts: (count,) ascending presentation times of all frames, or None where the file does not give them.
+
+    Then frames are counted as they come, reading always begins at the start, and `count` is that of the packets.
+    """
+
+    count: int
+    pts: NDArray[np.int64] | None
+    keys: tuple[Key, ...]
+    clock: Clock | None
+
+    def number(self, pts: int | None, previous: int) -> int:
+        """The number of a decoded frame. previous: that of the frame before it, -1 at first.
+
+        A frame shown at a time the packets do not know takes the place of the next one known.
+        """
+        if self.pts is None or pts is None:
+            return previous + 1
+        return int(np.searchsorted(self.pts, pts))
+
+    def key_before(self, frame: int) -> Key | None:
+        """The last key frame that is not after a frame."""
+        place = bisect_right(self.keys, frame, key=lambda key: key.frame)
+        return self.keys[place - 1] if place else None
+
+
+def read_index(
+    packets: Iterable["av.Packet[av.stream.Stream] | None"],
+    time_base: Fraction,
+    zero: Fraction,
+    hints: tuple[Fraction, ...],
+) -> PacketIndex:
+    """Read all packets of a video stream. zero: the time in seconds from which times count."""
+    times: list[int] = []
+    keys: list[tuple[int, int]] = []
+    count = 0
+    reliable = True
+    first_key: int | None = None
+    for packet in packets:
+        if packet is None or packet.size == 0 or packet.is_corrupt:
+            continue
+        if first_key is None:
+            if not packet.is_keyframe:
+                continue  # nothing can be decoded before the first key frame
+            first_key = packet.pts if packet.pts is not None else 0
+        count += 1
+        if packet.is_discard:
+            count -= 1
+            continue
+        if packet.pts is None:
+            reliable = False
+            continue
+        if packet.pts < first_key:
+            count -= 1
+            continue  # leans on frames before the first key frame
+        times.append(packet.pts)
+        if packet.is_keyframe and packet.dts is not None:
+            keys.append((packet.pts, packet.dts))
+    pts = np.array(sorted(times), np.int64)
+    if not reliable or not len(pts) or np.any(np.diff(pts) <= 0):
+        return PacketIndex(max(count, 1), None, (), None)
+    shift = zero / time_base
+    clock = clock_of(pts - int(shift), time_base, hints)
+    numbered = tuple(Key(int(np.searchsorted(pts, time)), dts) for time, dts in sorted(keys))
+    return PacketIndex(len(pts), pts, numbered, clock)

@@ -1,0 +1,307 @@
+"""Reading a video: every frame with its exact number and presentation time.
+
+What holds for every file:
+
+- Frames are numbered from 0 in presentation order, by their presentation times; a frame that cannot be decoded keeps
+  its number, so numbers do not depend on where reading started.
+- Frames that the container's edit list leaves out are left out; a late start is kept in the times.
+- The picture is turned upright by the display matrix. `rgb` gives square pixels; `VideoInfo.width` and `height` are
+  stored pixels.
+- Damaged packets are skipped and counted.
+- The file is opened by us and handed to FFmpeg as a stream of bytes: nothing in it can name another file or address.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, cast
+
+import av
+import numpy as np
+from av.error import FFmpegError
+from av.stream import Discard
+
+from openrek.vision.image.orientation import swaps_sides
+from openrek.vision.video.clock import regular_clock
+from openrek.vision.video.errors import (
+    DamagedVideoError,
+    NoVideoError,
+    UnreadableVideoError,
+    UnsupportedCodecError,
+    VideoError,
+    VideoTooLongError,
+)
+from openrek.vision.video.frame import Frame
+from openrek.vision.video.index import PacketIndex, read_index
+from openrek.vision.video.info import AudioStream, VideoInfo
+from openrek.vision.video.sound import Loudness, LoudnessMeter, loudest
+from openrek.vision.video.stream import display_orientation, open_container, packets, sample_aspect
+
+MAX_PIXELS = 100_000_000
+LOUDNESS_STEP = Fraction(1, 50)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Frames start..stop-1 of a video; `start` is a key frame, so that reading can begin there."""
+
+    start: int
+    stop: int
+
+
+class VideoReader:
+    """A video file, opened. Use as a context manager.
+
+    Each pass (`frames`, `loudness`) opens the file anew, so passes over a path are independent of each other; a file
+    object has one position and therefore takes one pass at a time.
+    """
+
+    def __init__(self, source: Path | BinaryIO, *, threads: int | None = None, max_pixels: int = MAX_PIXELS) -> None:
+        """source: a path, or a binary file that can seek, which stays the caller's to close.
+
+        threads: of the decoder; None lets FFmpeg choose (one a core).
+        Raises VideoError where no frame can be read, and OSError where the file cannot be.
+        """
+        self._source = source
+        self._threads = threads
+        self._opened: list[BinaryIO] = []
+        self.corrupt = 0
+        """Packets of the latest pass over the pictures that could not be read or decoded."""
+        try:
+            self._first = self._decode_first(max_pixels)
+            self._index = self._read_index()
+            self.info = self._describe()
+        except BaseException:
+            self.close()
+            raise
+
+    @classmethod
+    def open(
+        cls, source: str | os.PathLike[str] | BinaryIO, *, threads: int | None = None, max_pixels: int = MAX_PIXELS
+    ) -> "VideoReader":
+        """Open a file by its path, or a binary file that can seek. Raises VideoError and OSError."""
+        if isinstance(source, (str, os.PathLike)):
+            source = Path(source)
+        return cls(source, threads=threads, max_pixels=max_pixels)
+
+    def __enter__(self) -> "VideoReader":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every file this reader opened."""
+        while self._opened:
+            self._opened.pop().close()
+
+    def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
+        """Decode frames start..stop-1 (to the end without `stop`), in presentation order.
+
+        Reading begins at the key frame at or before `start`. A frame that cannot be decoded is left out.
+        Raises DamagedVideoError where no frame of a whole pass can be decoded.
+        """
+        self.corrupt = 0
+        last = self._index.count if stop is None else stop
+        if start >= last:
+            return
+        none_yet = start == 0 and stop is None
+        container, file = self._container()
+        try:
+            stream = container.streams.video[0]
+            key = self._index.key_before(start)
+            if key is not None and key.frame > 0:
+                container.seek(key.dts, stream=stream, backward=True)
+            number = -1
+            for native in self._decoded(container, stream):
+                number = self._index.number(native.pts, number)
+                if number >= last:
+                    break
+                if number >= start:
+                    none_yet = False
+                    yield self._frame(native, number)
+            if none_yet:
+                raise DamagedVideoError("not one frame of the video can be decoded")
+        finally:
+            container.close()
+            self._release(file)
+
+    def chunks(self, seconds: float = 60.0) -> list[Chunk]:
+        """Cut the video at key frames into chunks of at least this length (the last may be shorter).
+
+        Reading all chunks gives exactly the frames of one whole pass, with the same numbers. A file whose frames have
+        no reliable times is one chunk.
+        """
+        least = max(1, round(seconds * float(self.info.rate)))
+        starts = [0]
+        for key in self._index.keys:
+            if key.frame - starts[-1] >= least:
+                starts.append(key.frame)
+        return [Chunk(a, b) for a, b in zip(starts, [*starts[1:], self._index.count], strict=True)]
+
+    def loudness(self, step: Fraction = LOUDNESS_STEP) -> Loudness:
+        """Decode the sound and measure its level in blocks of `step` seconds; no block without an audio stream."""
+        container, file = self._container()
+        try:
+            streams = list(container.streams.audio)
+            streams = [stream for stream in streams if stream.codec_context is not None]
+            meters = {stream.index: LoudnessMeter(step) for stream in streams}
+            if not meters:
+                return Loudness(step, np.zeros(0, np.float32))
+            container.streams.video[0].discard = Discard.all  # spare the demuxer the pictures
+            for packet in packets(container, *streams):
+                if packet is None:
+                    continue
+                try:
+                    decoded = packet.decode()
+                except FFmpegError:
+                    continue
+                for frame in cast("list[av.AudioFrame]", decoded):
+                    if frame.pts is not None and frame.time_base is not None:
+                        meters[packet.stream_index].add(frame, frame.pts * frame.time_base - self._zero)
+            return Loudness(step, loudest(meter.dbfs() for meter in meters.values()))
+        finally:
+            container.close()
+            self._release(file)
+
+    def info_with_loudness(self) -> VideoInfo:
+        """`info` with the loudness of the sound, measured at the first call."""
+        if self.info.loudness is None:
+            self.info = replace(self.info, loudness=self.loudness())
+        return self.info
+
+    def _frame(self, native: av.VideoFrame, number: int) -> Frame:
+        clock = self.info.clock
+        if native.pts is not None and native.time_base is not None and not clock.constant:
+            time = native.pts * native.time_base - self._zero
+        else:
+            time = clock.start + number / clock.rate
+        return Frame(native, number, time, clock.timestamp_ms(number), self._orientation, self._display)
+
+    def _decoded(self, container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
+        stream.thread_type = "AUTO"
+        if self._threads is not None:
+            stream.codec_context.thread_count = self._threads
+        for packet in packets(container, stream):
+            if packet is None or packet.is_corrupt:
+                self.corrupt += 1
+                continue
+            try:
+                decoded = packet.decode()
+            except FFmpegError:
+                self.corrupt += 1
+                continue
+            yield from (frame for frame in decoded if isinstance(frame, av.VideoFrame))
+
+    def _decode_first(self, max_pixels: int) -> av.VideoFrame:
+        container, file = self._container()
+        try:
+            if not container.streams.video:
+                kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "no"
+                raise NoVideoError(f"the file has no video stream ({kinds} streams only)")
+            stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise UnsupportedCodecError("the video stream's codec is unknown")
+            width, height = stream.width, stream.height
+            if width * height > max_pixels:
+                raise VideoTooLongError(
+                    f"the video has {width} x {height} pixels a frame; at most {max_pixels:,} are decoded"
+                )
+            start = container.start_time or 0
+            # broadcast streams count from an arbitrary moment
+            self._zero = Fraction(start, av.time_base) if container.format.name == "mpegts" else Fraction(0)
+            stream.thread_count = 1
+            for native in self._decoded(container, stream):
+                self._orientation = display_orientation(native)
+                self._display = sample_aspect(native, stream)
+                return native
+        finally:
+            container.close()
+            self._release(file)
+        raise DamagedVideoError("not one frame of the video can be decoded")
+
+    def _read_index(self) -> PacketIndex:
+        container, file = self._container()
+        try:
+            stream = container.streams.video[0]
+            hints = tuple(
+                Fraction(rate) for rate in (stream.guessed_rate, stream.average_rate) if rate and 0 < rate <= 1000
+            )
+            return read_index(packets(container, stream), Fraction(stream.time_base or 1), self._zero, hints)
+        finally:
+            container.close()
+            self._release(file)
+
+    def _describe(self) -> VideoInfo:
+        container, file = self._container()
+        try:
+            stream = container.streams.video[0]
+            context = stream.codec_context
+            clock = self._index.clock
+            if clock is None:
+                rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
+                clock = regular_clock(rate, max(self._index.count, 1))
+            first = self._first
+            width, height = first.width, first.height
+            display = self._display
+            if swaps_sides(self._orientation):
+                width, height, display = height, width, (display[1], display[0])
+            audio = tuple(
+                AudioStream(
+                    sound.codec_context.codec.canonical_name,
+                    _milliseconds(sound.duration, sound.time_base, container.duration) or clock.end_ms,
+                    sound.sample_rate,
+                    sound.channels,
+                )
+                for sound in container.streams.audio
+                if sound.codec_context is not None
+            )
+            return VideoInfo(
+                codec=context.codec.canonical_name,
+                format=container.format.long_name,
+                containers=frozenset(container.format.name.split(",")),
+                duration_ms=clock.end_ms,
+                width=width,
+                height=height,
+                display_width=display[0],
+                display_height=display[1],
+                color_range="FULL" if Frame(first, 0, Fraction(0), 0).full_range else "LIMITED",
+                pixel_format=first.format.name,
+                clock=clock,
+                audio=audio,
+            )
+        finally:
+            container.close()
+            self._release(file)
+
+    def _container(self) -> tuple[av.container.InputContainer, BinaryIO]:
+        if isinstance(self._source, Path):
+            file: BinaryIO = self._source.open("rb")
+            self._opened.append(file)
+        else:
+            file = self._source
+            file.seek(0)
+        try:
+            return open_container(file), file
+        except VideoError:
+            self._release(file)
+            raise
+
+    def _release(self, file: BinaryIO) -> None:
+        if file in self._opened:
+            self._opened.remove(file)
+            file.close()
+
+
+def _milliseconds(duration: int | None, time_base: Fraction | None, container_duration: int | None) -> int:
+    if duration is not None and time_base is not None:
+        return int(duration * time_base * 1000)
+    return (container_duration or 0) // 1000
+
+
+__all__ = ["LOUDNESS_STEP", "MAX_PIXELS", "Chunk", "UnreadableVideoError", "VideoReader"]

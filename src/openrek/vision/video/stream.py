@@ -1,0 +1,89 @@
+"""Opening a container and reading its packets, without trusting it."""
+
+import struct
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import BinaryIO
+
+import av
+from av.error import FFmpegError
+
+from openrek.vision.video.errors import UnreadableVideoError
+
+_BUFFER = 1 << 18
+_STRANGEST_ASPECT = 8
+_REFUSED = frozenset({"hls", "dash", "concat", "tty", "webvtt", "srt", "ass", "data", "image2", "sdp", "rtsp"})
+"""Demuxers that open other files or addresses, or that read any text as a video."""
+
+_ORIENTATIONS = {
+    # (a, b, c, d) of the display matrix, signs only -> EXIF orientation
+    (1, 0, 0, 1): 1,
+    (-1, 0, 0, 1): 2,
+    (-1, 0, 0, -1): 3,
+    (1, 0, 0, -1): 4,
+    (0, 1, 1, 0): 5,
+    (0, 1, -1, 0): 6,
+    (0, -1, -1, 0): 7,
+    (0, -1, 1, 0): 8,
+}
+
+
+def open_container(file: BinaryIO) -> av.container.InputContainer:
+    """Open a binary file. Raises UnreadableVideoError."""
+    start = file.read(1)
+    file.seek(0)
+    if not start:
+        raise UnreadableVideoError("the file is empty")
+    try:
+        container = av.open(file, "r", buffer_size=_BUFFER, options={"protocol_whitelist": "none"})
+    except FFmpegError as error:
+        raise UnreadableVideoError(
+            f"the file is no video that can be opened: truncated, damaged or of an unknown format ({error.strerror})"
+        ) from error
+    except (ValueError, RuntimeError) as error:
+        raise UnreadableVideoError(f"the file is no video that can be opened ({error})") from error
+    if _REFUSED & set(container.format.name.split(",")):
+        name = container.format.long_name or container.format.name
+        container.close()
+        raise UnreadableVideoError(f"the file is no video but {name}")
+    return container
+
+
+def packets(
+    container: av.container.InputContainer, *streams: av.stream.Stream
+) -> Iterator["av.Packet[av.stream.Stream] | None"]:
+    """The packets of these streams in stored order, the flushing one last; None where reading broke off."""
+    reading = container.demux(*streams)
+    while True:
+        try:
+            packet = next(reading)
+        except StopIteration:
+            return
+        except FFmpegError:
+            yield None
+            break
+        yield packet
+    for stream in streams:  # what the decoder still holds
+        flush = av.Packet()
+        flush.stream = stream
+        yield flush
+
+
+def display_orientation(frame: av.VideoFrame) -> int:
+    """How to turn a frame upright, as EXIF orientation 1..8, by its display matrix (ISO/IEC 14496-12 8.2.2)."""
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if not isinstance(data, av.sidedata.sidedata.SideData):
+        return 1
+    a, b, _, c, d, *_ = struct.unpack("=9i", bytes(data))
+    largest = max(abs(a), abs(b), abs(c), abs(d)) or 1
+    return _ORIENTATIONS.get((round(a / largest), round(b / largest), round(c / largest), round(d / largest)), 1)
+
+
+def sample_aspect(frame: av.VideoFrame, stream: av.VideoStream) -> tuple[int, int]:
+    """Width and height of the stored picture stretched to square pixels; only ever enlarged."""
+    aspect = Fraction(stream.sample_aspect_ratio or 1)
+    if aspect <= 0 or not Fraction(1, _STRANGEST_ASPECT) <= aspect <= _STRANGEST_ASPECT:
+        aspect = Fraction(1)
+    if aspect >= 1:
+        return max(1, round(frame.width * aspect)), frame.height
+    return frame.width, max(1, round(frame.height / aspect))
