@@ -51,19 +51,11 @@ def recognize(request: "RecognizeCelebritiesRequestTypeDef", call: Call, service
     encoded = open_request_image(request["Image"], services)
     picture = decode_request_image(encoded, longest=PICTURE_SIDE)
     faces = detect_faces(picture, services.runtime, max_faces=MAX_FACES)
-    ids, cosines = _closest(picture, faces, services)
-    confidences = similarity(cosines, services.runtime.catalogue[FACE_MODEL])
-    people = services.celebrities.people.persons(sorted({name for name in ids if name}))
-    found: list[CelebrityTypeDef] = []
-    unknown: list[ComparedFaceTypeDef] = []
-    for index, face in enumerate(_compared_faces(faces, picture, services.runtime)):
-        person = people.get(ids[index])
-        if person is None or confidences[index] < CUT:
-            unknown.append(face)
-        else:
-            found.append(
-                {"Id": ids[index], **_facts(person), "MatchConfidence": float(confidences[index]), "Face": face}
-            )
+    compared = _compared_faces(faces, picture, services.runtime)
+    known = recognised(picture, faces, services)
+    found = [{**facts, "MatchConfidence": confidence, "Face": compared[index]} for index, facts, confidence in known]
+    named = {index for index, _, _ in known}
+    unknown = [face for index, face in enumerate(compared) if index not in named]
     return {"CelebrityFaces": found, "UnrecognizedFaces": unknown}
 
 
@@ -74,6 +66,21 @@ def info(request: "GetCelebrityInfoRequestTypeDef", call: Call, services: Servic
     if person is None:
         raise ResourceNotFoundException(f"The celebrity id {request['Id']!r} is not in this server's gallery.")
     return _facts(person)
+
+
+def recognised(picture: Picture, faces: Faces, services: Services) -> "list[tuple[int, CelebrityTypeDef, float]]":
+    """The faces that the gallery knows: number of the face, the person's Id and facts, and the match confidence 0..100.
+
+    Raises ModelError, StoreError.
+    """
+    ids, cosines = _closest(picture, faces, services)
+    confidences = similarity(cosines, services.runtime.catalogue[FACE_MODEL])
+    people = services.celebrities.people.persons(sorted({name for name in ids if name}))
+    return [
+        (index, {"Id": name, **_facts(people[name])}, float(confidences[index]))
+        for index, name in enumerate(ids)
+        if name in people and confidences[index] >= CUT
+    ]
 
 
 def _closest(picture: Picture, faces: Faces, services: Services) -> tuple[list[str], Any]:
