@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from openrek import __version__
-from openrek.cli import buckets, celebrities, collections, demo, detect, doctor, faces, keys, models, serve
+from openrek.cli import buckets, celebrities, collections, demo, detect, doctor, faces, keys, library, models, serve
 from openrek.cli.common import console_err, foreseeable
 
 app = typer.Typer(
@@ -20,6 +20,8 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.add_typer(detect.app, name="detect")
 app.add_typer(faces.app, name="faces")
+app.command("index")(library.index)
+app.command("search", context_settings=library.SEARCH_CONTEXT)(library.search_command)
 app.add_typer(models.app, name="models")
 app.add_typer(celebrities.app, name="celebrities")
 app.add_typer(collections.app, name="collections")

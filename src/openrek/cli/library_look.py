@@ -1,0 +1,71 @@
+"""What the photo library keeps of one photo: one decoding, one look, every question asked of it."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Final
+
+from openrek.service.services import Services
+from openrek.store.library import Kind, Looked, Seen
+from openrek.vision.faces import PICTURE_SIDE as FACES_SIDE
+from openrek.vision.image import RELAXED_FORMATS, Picture, open_image
+from openrek.vision.image.taken import date_taken
+from openrek.vision.labels import box_colours, detect_labels
+from openrek.vision.look import Look
+from openrek.vision.text import read_text
+
+LEAST: Final = 0.3
+"""Labels and moderation labels below this confidence are not kept."""
+
+MODELS: Final = ("tagger", "objects", "moderation", "centerface", "text-detector", "text-recognizer")
+"""The cards whose versions are written beside what they saw, where they are installed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looker:
+    """Looks at photos with the models of one process. Thread-safe."""
+
+    services: Services
+
+    @property
+    def models(self) -> str:
+        """Names and versions of the models that look."""
+        cards = self.services.runtime.catalogue
+        return " ".join(f"{name}:{cards[name].version}" for name in MODELS if name in cards)
+
+    def __call__(self, data: bytes, hash: bytes) -> Looked:
+        """Raises ImageError for bytes that are no picture, ModelError where a model cannot be had or run."""
+        encoded = open_image(data, formats=RELAXED_FORMATS, max_pixels=self.services.settings.pixel_limit)
+        picture = encoded.decode(FACES_SIDE)
+        look = Look(picture, self.services.runtime)
+        labels = tuple(
+            Seen(Kind.LABEL, found.label.name, found.confidence, found.label.aliases)
+            for found in detect_labels(picture, self.services.runtime)
+            if found.confidence >= LEAST
+        )
+        taken = date_taken(data)
+        return Looked(
+            hash=hash,
+            format=encoded.format,
+            width=encoded.width,
+            height=encoded.height,
+            taken=taken.isoformat() if taken else None,
+            faces=len(look.faces),
+            text="\n".join(line.text for line in read_text(picture, self.services.runtime).lines),
+            seen=(*labels, *colours(picture), *flags(look)),
+            models=self.models,
+        )
+
+
+def flags(look: Look) -> tuple[Seen, ...]:
+    """Moderation labels. None yet: no moderation model is part of this version."""
+    return ()
+
+
+def colours(picture: Picture) -> tuple[Seen, ...]:
+    """Dominant colours by their CSS name and by one of twelve plain names, each with its share of the picture."""
+    shares: dict[str, float] = defaultdict(float)
+    plain: dict[str, float] = defaultdict(float)
+    for found in box_colours(picture, (0, 0, picture.width, picture.height)):
+        shares[found.colour.css] += found.percent / 100
+        plain[found.colour.simplified] += found.percent / 100
+    return tuple(Seen(Kind.COLOUR, name, min(1.0, share)) for name, share in (shares | plain).items())
