@@ -23,7 +23,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-HEAD: Final = "0005"
+HEAD: Final = "0006"
 
 metadata = MetaData(
     naming_convention={
@@ -310,4 +310,34 @@ job_workers = Table(
     Column("pid", BigInteger, nullable=False),
     Column("started_ms", BigInteger, nullable=False),
     Column("seen_ms", BigInteger, nullable=False),
+)
+
+# Human review of moderated pictures: the flows that the owner of the server set up, and the reviews that calls started.
+
+review_flows = Table(
+    "review_flows",
+    metadata,
+    Column("account_id", name_type(12), primary_key=True),
+    Column("region", name_type(64), primary_key=True),
+    Column("name", name_type(63), primary_key=True),
+    Column("conditions", Text, nullable=True),  # JSON; none: every call starts a review
+    Column("created_ms", BigInteger, nullable=False),
+)
+
+review_loops = Table(
+    "review_loops",
+    metadata,
+    Column("id", row_id(), primary_key=True, autoincrement=True),
+    Column("account_id", name_type(12), nullable=False),
+    Column("region", name_type(64), nullable=False),
+    Column("name", name_type(63), nullable=False),
+    Column("flow_name", name_type(63), nullable=False, index=True),
+    Column("status", name_type(16), nullable=False),  # InProgress; the review itself is not built yet
+    Column("fingerprint", name_type(64), nullable=False),  # SHA-256 of what was asked: the same again is the same loop
+    Column("input", Text, nullable=False),  # JSON: what the reviewers are to see
+    Column("image", LargeBinary, nullable=True),  # inline bytes; of a picture in a bucket the input holds the address
+    Column("created_ms", BigInteger, nullable=False),
+    UniqueConstraint("account_id", "region", "name"),
+    Index(None, "account_id", "region", "status"),
+    sqlite_autoincrement=True,
 )
