@@ -7,12 +7,14 @@ A limit set by hand wins over its profile.
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from platformdirs import user_cache_path, user_data_path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
+GIB = 1024 * MIB
 
 
 class Profile(StrEnum):
@@ -61,6 +63,40 @@ class Settings(BaseSettings):
     max_collection_faces: int = Field(20_000_000, ge=1, description="most faces of one collection")
     max_collection_users: int = Field(10_000_000, ge=1, description="most users of one collection")
 
+    keep_face_crops: bool = Field(
+        False, description="keep an encrypted crop of each indexed face, so that collections can be made again in place"
+    )
+    face_crop_key: Path | None = Field(
+        None, description="file with the key of the kept crops; default: crops.key in home"
+    )
+    vector_search: Literal["auto", "embedded"] = Field(
+        "auto", description="auto: pgvector where the database has it; embedded: indexes of this machine in home"
+    )
+
+    # stored video
+    job_workers: int | None = Field(
+        None, ge=0, description="worker processes that serve starts for video jobs; default: one for two cores"
+    )
+    chunk_seconds: float = Field(60.0, gt=0, description="a longer video is cut into chunks of about this length")
+    max_concurrent_jobs: int | None = Field(None, ge=1, description="video jobs of an account open at the same time")
+    max_video_bytes: int | None = Field(None, ge=1, description="largest stored video")
+    max_video_seconds: float | None = Field(None, gt=0, description="longest stored video")
+    job_retention: float = Field(7 * 24 * 3600.0, gt=0, description="how long a job's results are kept after its end")
+    job_lease: float = Field(30.0, gt=0, description="silence after which a video worker is taken for dead")
+    job_attempts: int = Field(3, ge=1, description="how often a failing piece of a job is tried")
+    job_retry_wait: float = Field(5.0, ge=0, description="wait before it is tried again; doubles each time")
+    job_stall: float = Field(900.0, gt=0, description="a worker without progress for so long ends itself")
+    video_cache: Path | None = Field(None, description="folder for videos copied from S3; default: videos in cache")
+
+    # notifications
+    sns_endpoint: str | None = Field(None, description="SNS endpoint for NotificationChannel; 'aws' for AWS itself")
+    topics: dict[str, str] = Field(
+        {}, description='web addresses for topics, as JSON: {"arn:aws:sns:...": "https://..."}'
+    )
+    notice_attempts: int = Field(
+        12, ge=1, description="how often a notification is tried; waits double up to 5 minutes"
+    )
+
     # buckets
     s3_endpoint: str | None = Field(
         None, description="S3 endpoint for S3Object; 'aws' for AWS itself; default: the embedded folder of buckets"
@@ -70,6 +106,11 @@ class Settings(BaseSettings):
     def database_address(self) -> str:
         """The SQLAlchemy URL of the metadata database."""
         return self.database_url or f"sqlite:///{self.home.absolute() / 'openrek.db'}"
+
+    @cached_property
+    def crop_key_file(self) -> Path:
+        """Where the key of the kept face crops is."""
+        return self.face_crop_key or self.home.absolute() / "crops.key"
 
     @cached_property
     def relaxed(self) -> bool:
@@ -89,3 +130,23 @@ class Settings(BaseSettings):
     def pixel_limit(self) -> int:
         """Decoded pixels: 100 million under `aws` (10,000 x 10,000), 200 million under `relaxed`."""
         return self.max_image_pixels or (200_000_000 if self.relaxed else 100_000_000)
+
+    @cached_property
+    def video_byte_limit(self) -> int:
+        """Stored videos: 10 GB under `aws`, 1 TB under `relaxed`."""
+        return self.max_video_bytes or (1024 * GIB if self.relaxed else 10 * GIB)
+
+    @cached_property
+    def video_second_limit(self) -> float:
+        """Length of stored videos: 6 hours under `aws`, 48 under `relaxed`."""
+        return self.max_video_seconds or (48 if self.relaxed else 6) * 3600.0
+
+    @cached_property
+    def concurrent_job_limit(self) -> int:
+        """Open jobs of an account: 20 under `aws`, 1000 under `relaxed`."""
+        return self.max_concurrent_jobs or (1000 if self.relaxed else 20)
+
+    @cached_property
+    def video_folder(self) -> Path:
+        """Where copies of videos from S3 lie while they are analysed."""
+        return self.video_cache or self.cache / "videos"

@@ -1,8 +1,9 @@
 """What an object store is."""
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from openrek.store.errors import StoreError
 
@@ -39,7 +40,10 @@ class ObjectStore(Protocol):
     """Reads objects. Safe to use from many threads.
 
     A version names one content of a key; in a bucket that never had versioning the only one is `null`, as in S3.
+    `local`: whether an opened object is a file of this machine, which can seek and costs nothing to read twice.
     """
+
+    local: bool
 
     def head(self, bucket: str, key: str, version: str | None = None) -> ObjectInfo:
         """What is known of an object. Raises ObjectNotFoundError, ObjectStoreError."""
@@ -47,4 +51,11 @@ class ObjectStore(Protocol):
 
     def read(self, bucket: str, key: str, version: str | None = None, *, limit: int) -> bytes:
         """The content, of `limit` bytes at most. Raises ObjectNotFoundError, ObjectTooLargeError, ObjectStoreError."""
+        ...
+
+    def open(
+        self, bucket: str, key: str, version: str | None = None
+    ) -> AbstractContextManager[tuple[ObjectInfo, BinaryIO]]:
+        """The content as a stream, of any size, with what is known of it. Only `read` is sure to work where the store
+        is not `local`. Raises ObjectNotFoundError, ObjectStoreError, the latter while reading too."""
         ...

@@ -62,6 +62,8 @@ class FolderStore:
     copy that keeps times, and a file that was put in or changed by hand has one too.
     """
 
+    local = True
+
     def __init__(self, root: Path) -> None:
         self.root = root
 
@@ -82,6 +84,14 @@ class FolderStore:
             if len(content) > limit:  # it grew meanwhile
                 raise ObjectTooLargeError(bucket, key, len(content), limit)
             return content
+
+    @contextmanager
+    def open(self, bucket: str, key: str, version: str | None = None) -> Iterator[tuple[ObjectInfo, BinaryIO]]:
+        """The object's own file, open for reading. Raises ObjectNotFoundError, ObjectStoreError."""
+        with self._open(bucket, key, version) as descriptor:
+            own = os.dup(descriptor)
+        with open(own, "rb") as file:
+            yield _info(os.fstat(own), versioned=self.is_versioned(bucket)), file
 
     def buckets(self) -> list[str]:
         """The names of all buckets, sorted."""

@@ -1,6 +1,9 @@
 """Objects in S3, or in anything that speaks its API."""
 
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import RawIOBase
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 from openrek.store.objects.base import ObjectInfo, ObjectNotFoundError, ObjectStoreError, ObjectTooLargeError
 
@@ -22,6 +25,8 @@ class S3Store:
     Credentials come from where boto3 finds them: environment, profile, instance role. An endpoint of one's own is
     addressed with the bucket in the path. Safe to use from many threads.
     """
+
+    local = False
 
     def __init__(self, endpoint: str | None = None, *, region: str = "us-east-1") -> None:
         import boto3
@@ -69,6 +74,13 @@ class S3Store:
             )
         return content
 
+    @contextmanager
+    def open(self, bucket: str, key: str, version: str | None = None) -> Iterator[tuple[ObjectInfo, BinaryIO]]:
+        """The content as a stream that cannot seek. Raises ObjectNotFoundError, ObjectStoreError."""
+        answer = self._call("get_object", bucket, key, version)
+        with answer["Body"] as body:
+            yield _info(answer), cast(BinaryIO, _Body(body, f"{key!r} of bucket {bucket!r}"))
+
     def _call(self, operation: str, bucket: str, key: str, version: str | None) -> Any:
         from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
@@ -87,6 +99,26 @@ class S3Store:
         except BotoCoreError as error:
             where = self.endpoint or "AWS S3"
             raise ObjectStoreError(f"{where} does not answer: {error}") from error
+
+
+class _Body(RawIOBase):
+    """A content on its way, whose failures are ours."""
+
+    def __init__(self, body: Any, named: str) -> None:
+        self._body = body
+        self._named = named
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        from botocore.exceptions import BotoCoreError
+
+        try:
+            content: bytes = self._body.read(None if size < 0 else size)
+        except BotoCoreError as error:
+            raise ObjectStoreError(f"reading {self._named} broke off: {error}") from error
+        return content
 
 
 def _info(answer: Any) -> ObjectInfo:
