@@ -202,8 +202,8 @@ class VideoReader:
         container, file = self._container()
         try:
             if not container.streams.video:
-                kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "no"
-                raise NoVideoError(f"the file has no video stream ({kinds} streams only)")
+                kinds = " and ".join(sorted({stream.type for stream in container.streams}))
+                raise NoVideoError(f"the file has no video stream{f', only {kinds}' if kinds else ' and no other'}")
             stream = container.streams.video[0]
             if stream.codec_context is None:
                 raise UnsupportedCodecError("the video stream's codec is unknown")
@@ -217,7 +217,7 @@ class VideoReader:
             self._zero = Fraction(start, av.time_base) if container.format.name == "mpegts" else Fraction(0)
             stream.thread_count = 1
             for native in self._decoded(container, stream):
-                self._orientation = display_orientation(native)
+                self._orientation = display_orientation(native, stream.codec_context.codec.canonical_name)
                 self._display = sample_aspect(native, stream)
                 return native
         finally:

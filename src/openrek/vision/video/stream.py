@@ -7,6 +7,7 @@ from typing import BinaryIO
 
 import av
 from av.error import FFmpegError
+from av.sidedata.sidedata import SideData
 
 from openrek.vision.video.errors import UnreadableVideoError
 
@@ -26,6 +27,11 @@ _ORIENTATIONS = {
     (0, -1, -1, 0): 7,
     (0, -1, 1, 0): 8,
 }
+
+_ROTATIONS = {0: 1, 90: 8, -90: 6, 180: 3, -180: 3}
+
+_STILL_PICTURE_CODECS = frozenset({"png", "apng", "mjpeg", "tiff", "webp", "jpeg2000", "jpegls", "jpegxl", "gif"})
+"""Their frames may carry a named colour profile, and PyAV 18 frees such names twice once side data was asked for."""
 
 
 def open_container(file: BinaryIO) -> av.container.InputContainer:
@@ -69,10 +75,12 @@ def packets(
         yield flush
 
 
-def display_orientation(frame: av.VideoFrame) -> int:
+def display_orientation(frame: av.VideoFrame, codec: str) -> int:
     """How to turn a frame upright, as EXIF orientation 1..8, by its display matrix (ISO/IEC 14496-12 8.2.2)."""
+    if codec in _STILL_PICTURE_CODECS:
+        return _ROTATIONS.get(round(frame.rotation / 90) * 90, 1)
     data = frame.side_data.get("DISPLAYMATRIX")
-    if not isinstance(data, av.sidedata.sidedata.SideData):
+    if not isinstance(data, SideData):
         return 1
     a, b, _, c, d, *_ = struct.unpack("=9i", bytes(data))
     largest = max(abs(a), abs(b), abs(c), abs(d)) or 1
