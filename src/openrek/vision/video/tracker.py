@@ -41,7 +41,7 @@ class TrackerSettings:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Track:
-    """One path. samples: (M,) numbers of the samples that saw it, ascending; members: (M,) which of their boxes it was."""
+    """One path. samples: (M,) numbers of the samples that saw it, ascending; members: (M,) its box in each."""
 
     samples: NDArray[np.int64]
     members: NDArray[np.int64]

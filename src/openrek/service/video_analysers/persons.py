@@ -1,0 +1,218 @@
+"""People in a video: who is the same person from sample to sample, with the face where it shows."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Final, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openrek.service.faces import face_detail
+from openrek.service.video_analysers.base import Looks, Member, Members
+from openrek.vision import geometry
+from openrek.vision.faces import PICTURE_SIDE, Faces
+from openrek.vision.faces.embedding import embed_faces
+from openrek.vision.look import Look
+from openrek.vision.runtime import Model
+from openrek.vision.video.frame import Frame
+from openrek.vision.video.info import VideoInfo
+from openrek.vision.video.tracker import Tracker
+
+Floats = NDArray[np.float32]
+
+PERSON: Final = "person"
+
+BODY_WIDTH: Final = 2.6
+BODY_HEIGHT: Final = 7.0
+BODY_ABOVE: Final = 0.35
+"""Where a body is expected around a face, in the face's own width and height, for tracking whom only the face shows."""
+
+NOBODY: Final = -1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Crowd:
+    """The people of one sample.
+
+    boxes: (N, 4) float32 xyxy in ratios of the sides: bodies as found, or as expected around a face.
+    scores: (N,) float32, 0..1. faces: (N,) int64, which member of `details` is this person's face, NOBODY for none.
+    details: FaceDetail members. vectors: (F, D) float32, one for each of `details`; (0, 0) where not asked for.
+    bodies: (N,) bool, whether a body was found.
+    """
+
+    boxes: Floats
+    scores: Floats
+    faces: NDArray[np.int64]
+    details: Members
+    vectors: Floats
+    bodies: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sighting:
+    """One person in one sample: index of the path, time, PersonDetail, and the face's vector if there is one."""
+
+    index: int
+    timestamp: int
+    person: Member
+    vector: Floats | None
+
+
+class PersonSamples:
+    """An analyser that follows people. With an embedding model it also keeps what their faces are searched by."""
+
+    name = "persons"
+    version = 1
+    lead = 0
+    hears = False
+
+    def __init__(self, looks: Looks, step: Fraction, *, embedding: Model | None = None) -> None:
+        self.step: Fraction | None = step
+        self._looks = looks
+        self._embedding = embedding
+
+    def begin(self, info: VideoInfo) -> None:
+        """Samples do not depend on each other: there is nothing to forget."""
+
+    def observe(self, frame: Frame) -> Crowd | None:
+        crowd = see_people(self._looks.of(frame, PICTURE_SIDE), self._embedding)
+        return crowd if len(crowd.boxes) else None
+
+    def decide(self, info: VideoInfo, observations: Iterable[tuple[int, Crowd]]) -> Iterator[Member]:
+        """PersonDetection items in the order of time."""
+        for sighting in sightings(info, observations):
+            yield {"Timestamp": sighting.timestamp, "Person": sighting.person}
+
+
+Search = Callable[[Floats], list[Member]]
+"""FaceMatch members of a face vector, the most alike first."""
+
+
+class FaceSearchSamples(PersonSamples):
+    """As `PersonSamples`, each face with its matches in a collection.
+
+    A face is searched by its own vector and by its person's mean one, which sees through a blurred moment.
+    """
+
+    name = "face-search"
+
+    def __init__(self, looks: Looks, step: Fraction, *, embedding: Model, search: Search) -> None:
+        super().__init__(looks, step, embedding=embedding)
+        self._search = search
+
+    def decide(self, info: VideoInfo, observations: Iterable[tuple[int, Crowd]]) -> Iterator[Member]:
+        """PersonMatch items in the order of time."""
+        seen = sightings(info, observations)
+        means: dict[int, list[Member]] = {}
+        for index in {sighting.index for sighting in seen}:
+            vectors = [each.vector for each in seen if each.index == index and each.vector is not None]
+            if vectors:
+                mean = np.mean(vectors, axis=0)
+                means[index] = self._search(np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-6), np.float32))
+        for sighting in seen:
+            item: dict[str, Any] = {"Timestamp": sighting.timestamp, "Person": sighting.person}
+            if sighting.vector is not None:
+                matches = _best([*self._search(sighting.vector), *means[sighting.index]])
+                if matches:
+                    item["FaceMatches"] = matches
+            yield item
+
+
+# --- seeing -----------------------------------------------------------------------------------------------------------
+
+
+def see_people(look: Look, embedding: Model | None = None) -> Crowd:
+    """The people of a picture: bodies with the faces in them, and faces that show no body. Raises ModelError."""
+    picture, faces = look.picture, look.faces
+    objects = look.objects.of(PERSON)
+    owners = _owners(objects.boxes, faces)
+    alone = np.array([face for face in range(len(faces)) if face not in owners], np.int64)
+    boxes = np.concatenate([objects.boxes, _bodies_around(faces, alone, picture.width, picture.height)])
+    sides = np.tile(np.array([picture.width, picture.height], np.float32), 2)
+    vectors = np.zeros((0, 0), np.float32)
+    if embedding is not None and len(faces):
+        vectors = embed_faces(picture, faces, look.runtime, model=embedding.card.name)
+    return Crowd(
+        np.asarray(boxes / sides, np.float32),
+        np.concatenate([objects.scores, faces.confidences[alone]]).astype(np.float32),
+        np.concatenate([owners, alone]),
+        [cast(Member, face_detail(faces, index, picture)) for index in range(len(faces))],
+        vectors,
+        np.arange(len(boxes)) < len(objects.boxes),
+    )
+
+
+def _owners(bodies: Floats, faces: Faces) -> NDArray[np.int64]:
+    """(N,) of each body the face that is its own, NOBODY for none; no face has two bodies.
+
+    A face belongs to the body whose head would be there: in the upper part, near the middle, of a likely size.
+    """
+    owners = np.full(len(bodies), NOBODY, np.int64)
+    claims = []
+    for face, (left, top, right, bottom) in enumerate(faces.boxes):
+        x, y, width = (left + right) / 2, (top + bottom) / 2, right - left
+        for body, (b_left, b_top, b_right, b_bottom) in enumerate(bodies):
+            b_width, b_height = max(b_right - b_left, 1e-6), max(b_bottom - b_top, 1e-6)
+            across, down = (x - b_left) / b_width, (y - b_top) / b_height
+            if 0.05 <= across <= 0.95 and -0.05 <= down <= 0.6 and width <= 1.1 * b_width:
+                claims.append((abs(across - 0.5) + down, face, body))
+    used: set[int] = set()
+    for _, face, body in sorted(claims):
+        if owners[body] == NOBODY and face not in used:
+            owners[body] = face
+            used.add(face)
+    return owners
+
+
+def _bodies_around(faces: Faces, chosen: NDArray[np.int64], width: int, height: int) -> Floats:
+    """(K, 4) where the bodies of the chosen faces are expected, within the picture."""
+    boxes = faces.boxes[chosen]
+    x = (boxes[:, 0] + boxes[:, 2]) / 2
+    half = (boxes[:, 2] - boxes[:, 0]) * BODY_WIDTH / 2
+    tall = boxes[:, 3] - boxes[:, 1]
+    top = boxes[:, 1] - BODY_ABOVE * tall
+    return geometry.clip(np.stack([x - half, top, x + half, top + BODY_HEIGHT * tall], axis=1), width, height)
+
+
+# --- following --------------------------------------------------------------------------------------------------------
+
+
+def sightings(info: VideoInfo, observations: Iterable[tuple[int, Crowd]]) -> list[Sighting]:
+    """Everyone who was followed, in the order of time, then of the path's index."""
+    tracker = Tracker()
+    crowds: dict[int, Crowd] = {}
+    for number, crowd in observations:
+        crowds[number] = crowd
+        tracker.update(number, info.clock.timestamp_ms(number) / 1000, crowd.boxes, crowd.scores)
+    seen = [
+        _sighting(crowds[int(number)], int(member), index, info.clock.timestamp_ms(int(number)))
+        for index, track in enumerate(tracker.tracks())
+        for number, member in zip(track.samples, track.members, strict=True)
+    ]
+    return sorted(seen, key=lambda sighting: (sighting.timestamp, sighting.index))
+
+
+def _sighting(crowd: Crowd, member: int, index: int, timestamp: int) -> Sighting:
+    left, top, right, bottom = (float(value) for value in crowd.boxes[member])
+    face = int(crowd.faces[member])
+    person: Member = {"Index": index}
+    if crowd.bodies[member] or face == NOBODY:
+        person["BoundingBox"] = {"Width": right - left, "Height": bottom - top, "Left": left, "Top": top}
+    else:
+        person["BoundingBox"] = crowd.details[face]["BoundingBox"]
+    vector = None
+    if face != NOBODY:
+        person["Face"] = crowd.details[face]
+        vector = crowd.vectors[face] if len(crowd.vectors) else None
+    return Sighting(index, timestamp, person, vector)
+
+
+def _best(matches: Members) -> Members:
+    """Each matched face once, with its highest similarity; the most alike first."""
+    best: dict[str, Member] = {}
+    for match in matches:
+        name = match["Face"]["FaceId"]
+        if name not in best or match["Similarity"] > best[name]["Similarity"]:
+            best[name] = match
+    return sorted(best.values(), key=lambda match: (-match["Similarity"], match["Face"]["FaceId"]))
