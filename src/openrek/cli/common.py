@@ -43,11 +43,12 @@ def settings_from(**overrides: Any) -> Settings:
 @cache
 def foreseeable() -> tuple[type[Exception], ...]:
     """The error families of the lower floors whose messages are written for the person at the keyboard."""
+    from openrek.jobs.errors import JobStateError
     from openrek.store.errors import StoreError
     from openrek.vision.image import ImageError
     from openrek.vision.runtime import ModelError
 
-    return (UserError, StoreError, ImageError, ModelError)
+    return (UserError, JobStateError, StoreError, ImageError, ModelError)
 
 
 def services_from(settings: Settings) -> "Services":

@@ -6,7 +6,22 @@ from typing import Annotated
 import typer
 
 from openrek import __version__
-from openrek.cli import buckets, celebrities, collections, demo, detect, doctor, faces, keys, library, models, serve
+from openrek.cli import (
+    buckets,
+    celebrities,
+    collections,
+    demo,
+    detect,
+    doctor,
+    faces,
+    jobs,
+    keys,
+    library,
+    models,
+    reviews,
+    serve,
+    worker,
+)
 from openrek.cli.common import console_err, foreseeable
 
 app = typer.Typer(
@@ -18,6 +33,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("serve")(serve.serve)
+app.command("worker")(worker.worker)
 app.add_typer(detect.app, name="detect")
 app.add_typer(faces.app, name="faces")
 app.command("index")(library.index)
@@ -25,6 +41,8 @@ app.command("search", context_settings=library.SEARCH_CONTEXT)(library.search_co
 app.add_typer(models.app, name="models")
 app.add_typer(celebrities.app, name="celebrities")
 app.add_typer(collections.app, name="collections")
+app.add_typer(reviews.app, name="reviews")
+app.add_typer(jobs.app, name="jobs")
 app.add_typer(keys.app, name="keys")
 app.add_typer(buckets.app, name="buckets")
 app.command("doctor")(doctor.doctor)

@@ -17,7 +17,9 @@ from openrek.cli.common import HomeOption, UserError, console, settings_from
 from openrek.settings import Profile, Settings
 
 if TYPE_CHECKING:
+    from openrek.jobs.supervisor import Supervisor
     from openrek.store.access_keys import FirstKey
+    from openrek.store.database import Database
     from openrek.vision.runtime import Runtime
 
 
@@ -34,6 +36,9 @@ def serve(
     offline: Annotated[
         bool | None, typer.Option("--offline/--online", help="Never download models.", show_default=False)
     ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Worker processes for stored video [env: OPENREK_JOB_WORKERS].")
+    ] = None,
     warm: Annotated[bool, typer.Option("--warm", help="Load the models before the first call.")] = False,
     ready_file: Annotated[
         Path | None, typer.Option(help="Write the address here (JSON) once calls are accepted.", show_default=False)
@@ -43,7 +48,7 @@ def serve(
 
     The first start makes an access key and says where it put it.
     """
-    settings = settings_from(host=host, port=port, home=home, profile=profile, offline=offline)
+    settings = settings_from(host=host, port=port, home=home, profile=profile, offline=offline, job_workers=workers)
     if not public and not is_loopback(settings.host):
         raise UserError(
             f"{settings.host} can be reached by other machines. Calls are signed but not encrypted: put a TLS proxy in "
@@ -120,12 +125,30 @@ async def _run(settings: Settings, listener: socket.socket, *, warm: bool, ready
             temporary.write_text(json.dumps({"url": url, "pid": os.getpid(), "version": __version__}))
             temporary.replace(ready_file)
         await asyncio.to_thread(_mention_missing_models, application.services.runtime)
+        await asyncio.to_thread(_mention_blind_spots, settings)
 
     greeting = asyncio.create_task(announce())
+    supervisor = _start_workers(settings, application.services.database)
     try:
         await server.serve(sockets=[listener])
     finally:
         greeting.cancel()
+        if supervisor is not None:
+            await asyncio.to_thread(supervisor.stop)
+
+
+def _start_workers(settings: Settings, database: "Database") -> "Supervisor | None":
+    """The processes that work on stored video; none where the video extra is not installed."""
+    from importlib.util import find_spec
+
+    from openrek.jobs.supervisor import Supervisor, default_workers
+
+    count = default_workers() if settings.job_workers is None else settings.job_workers
+    if not count or find_spec("av") is None:
+        return None
+    supervisor = Supervisor(settings, database, count=count)
+    supervisor.start()
+    return supervisor
 
 
 def _greet(settings: Settings, url: str, key: "FirstKey | None") -> None:
@@ -145,6 +168,12 @@ def _greet(settings: Settings, url: str, key: "FirstKey | None") -> None:
             console.print(f"    export {name}={value}", highlight=False, soft_wrap=True, markup=False)
     else:
         console.print("  The keys are yours to manage: openrek keys list, openrek keys create", highlight=False)
+
+
+def _mention_blind_spots(settings: Settings) -> None:
+    from openrek.cli.blind import blind_sentence
+
+    console.print(f"  {blind_sentence(settings)}", highlight=False, soft_wrap=True, markup=False)
 
 
 def _mention_missing_models(runtime: "Runtime") -> None:

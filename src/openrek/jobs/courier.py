@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from uuid import NAMESPACE_URL, uuid5
 
 import orjson
@@ -14,9 +14,6 @@ from openrek.jobs.records import Notice
 from openrek.settings import Settings
 from openrek.store.database import Database
 from openrek.store.errors import StoreError
-
-if TYPE_CHECKING:
-    from types_boto3_sns.client import SNSClient
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +31,7 @@ class Courier:
     def __init__(self, database: Database, settings: Settings) -> None:
         self._outbox = Outbox(database)
         self._settings = settings
-        self._clients: dict[str, SNSClient] = {}
+        self._clients: dict[str, Any] = {}
         self._wake = threading.Event()
 
     def run(self, stopping: threading.Event, *, every: float = 1.0) -> None:
@@ -89,7 +86,7 @@ class Courier:
         except (BotoCoreError, ClientError, ValueError) as error:
             raise DeliveryError(f"SNS did not take it: {error}") from error
 
-    def _client(self, topic: str, endpoint: str) -> "SNSClient":
+    def _client(self, topic: str, endpoint: str) -> Any:
         parts = topic.split(":")  # arn:aws:sns:region:account:name
         region = parts[3] if len(parts) > 3 and parts[3] else self._settings.region
         if region not in self._clients:

@@ -13,7 +13,7 @@ from openrek.jobs.tasks import TaskQueue
 from openrek.settings import Settings
 
 if TYPE_CHECKING:
-    from openrek.vision.video import VideoInfo, VideoReader
+    from openrek.vision.video import VideoInfo
     from openrek.vision.video.analysis import Analyser
 
 Tick = Callable[[int], None]
@@ -26,14 +26,14 @@ OPEN_VIDEOS: Final = 4
 class JobAnalysis(Protocol):
     """What one Start operation looks for, told by the floor above."""
 
-    def analysers(self, parameters: Mapping[str, Any]) -> "Sequence[Analyser]":
-        """New analysers for a request, with names of their own.
+    def analysers(self, job: Job) -> "Sequence[Analyser]":
+        """New analysers for a job, with names of their own.
 
-        Raises JobFailedError where there is no longer what the request needs.
+        Raises JobFailedError where what its request needs is no longer there.
         """
         ...
 
-    def rows(self, parameters: Mapping[str, Any], info: "VideoInfo", decisions: Mapping[str, Any]) -> Iterable[Row]:
+    def rows(self, job: Job, info: "VideoInfo", decisions: Mapping[str, Any]) -> Iterable[Row]:
         """The result rows, in order, from each analyser's decision by its name."""
         ...
 
@@ -74,7 +74,7 @@ class TaskRunner:
         from openrek.vision.video import check_profile
 
         bucket, key, version = _object(task.job)
-        analysers = self._analysis(task.job).analysers(task.job.parameters)
+        analysers = self._analysis(task.job).analysers(task.job)
         found = self._sources.info(bucket, key, version)
         video = self._video(task.job, found.etag, tick)
         info = video.reader.info
@@ -125,7 +125,7 @@ class TaskRunner:
                 yield row
 
         decisions = {one.name: one.decide(info, observations(one.name)) for one in analysers}
-        rows = self._analysis(task.job).rows(task.job.parameters, info, decisions)
+        rows = self._analysis(task.job).rows(task.job, info, decisions)
         self._queue.decided(task, ticking(rows))
         self._forget(task.job, etag)
 
@@ -139,7 +139,7 @@ class TaskRunner:
 
     def _analysers(self, task: Task) -> "Sequence[Analyser] | None":
         """The job's analysers; None where its observations were made by others, and it has to begin anew."""
-        analysers = self._analysis(task.job).analysers(task.job.parameters)
+        analysers = self._analysis(task.job).analysers(task.job)
         if _versions(analysers) == task.job.plan["analysers"]:
             return analysers
         self._queue.restart(task)
@@ -170,7 +170,7 @@ class _OpenVideo:
 
         with ExitStack() as opening:
             file = opening.enter_context(sources.open(*_object(job), etag, lambda: tick(0)))
-            self.reader: VideoReader = opening.enter_context(VideoReader.open(file))
+            self.reader = opening.enter_context(VideoReader.open(file))
             self._closing = opening.pop_all()
 
     def close(self) -> None:

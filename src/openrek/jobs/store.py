@@ -85,7 +85,7 @@ class JobStore:
         with self._database.read() as connection:
             return [job_of(row) for row in connection.execute(statement)]
 
-    def list(self, status: Status | None = None, *, limit: int = 100) -> list[Job]:
+    def newest(self, status: Status | None = None, *, limit: int = 100) -> list[Job]:
         """The newest jobs, newest first."""
         statement = job_rows().order_by(jobs.c.id.desc()).limit(limit)
         if status is not None:

@@ -127,6 +127,7 @@ class Worker:
         return True
 
     def _do(self, task: Task) -> None:
+        from openrek.vision.runtime import ModelError
         from openrek.vision.video import VideoError
 
         try:
@@ -140,7 +141,7 @@ class Worker:
         except VideoError as error:
             self._queue.failed(task, f"The video cannot be analysed: {error}.")
         except Exception as error:
-            known = isinstance(error, StoreError | OSError)
+            known = isinstance(error, StoreError | ModelError | OSError)  # their messages say it all
             log.log(
                 logging.WARNING if known else logging.ERROR,
                 "job %s, %s: %s",
@@ -151,9 +152,7 @@ class Worker:
             )
             self._queue.again(
                 task,
-                f"The {task.name} failed: {error}"
-                if known
-                else f"The {task.name} failed: {type(error).__name__}: {error}",
+                f"Analysing the video failed in {task.name}: {'' if known else type(error).__name__ + ': '}{error}",
                 attempts=self._settings.job_attempts,
                 wait=self._settings.job_retry_wait * 2**task.failures,
             )

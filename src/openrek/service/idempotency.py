@@ -13,7 +13,8 @@ def create_user(request: CreateUserRequestTypeDef, call: Call, services: Service
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final
 
@@ -46,16 +47,25 @@ def once(services: Services, call: Call, work: Callable[[Connection], Response])
     if token is None:
         with services.database.begin() as connection:
             return work(connection)
-    scope = TokenScope(call.caller.account_id, call.caller.region, call.operation, token)
     tokens = RequestTokens(services.database, services.settings.request_token_lifetime)
-    try:
-        recorded = tokens.once(scope, fingerprint(call.request), lambda connection: _record(work(connection)))
-    except TokenMismatchError as error:
-        raise IdempotentParameterMismatchException(
-            f"The ClientRequestToken: {token} you have supplied is already in use."
-        ) from error
-    response: Response = orjson.loads(recorded)
+    with _mismatch(token):
+        kept = tokens.once(_scope(call, token), fingerprint(call.request), lambda connection: _record(work(connection)))
+    response: Response = orjson.loads(kept)
     return response
+
+
+def recorded(services: Services, call: Call) -> Response | None:
+    """The answer that an earlier request with this token got, to give it before checks that take time.
+
+    None without a token or a record: then `once` follows. Raises IdempotentParameterMismatchException.
+    """
+    token = call.request.get(TOKEN)
+    if token is None:
+        return None
+    tokens = RequestTokens(services.database, services.settings.request_token_lifetime)
+    with _mismatch(token):
+        kept = tokens.recorded(_scope(call, token), fingerprint(call.request))
+    return None if kept is None else orjson.loads(kept)
 
 
 def fingerprint(request: Mapping[str, Any]) -> str:
@@ -63,6 +73,20 @@ def fingerprint(request: Mapping[str, Any]) -> str:
     parameters = {name: value for name, value in request.items() if name != TOKEN}
     text = json.dumps(parameters, sort_keys=True, separators=(",", ":"), default=_stand_in)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _scope(call: Call, token: str) -> TokenScope:
+    return TokenScope(call.caller.account_id, call.caller.region, call.operation, token)
+
+
+@contextmanager
+def _mismatch(token: str) -> Iterator[None]:
+    try:
+        yield
+    except TokenMismatchError as error:
+        raise IdempotentParameterMismatchException(
+            f"The ClientRequestToken: {token} you have supplied is already in use."
+        ) from error
 
 
 def _stand_in(value: object) -> object:

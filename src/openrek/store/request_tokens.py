@@ -49,14 +49,28 @@ class RequestTokens:
             if not self._database.insert_if_absent(table, scope._asdict() | entry, connection):
                 record = connection.execute(select(table).where(mine).with_for_update()).one_or_none()
                 if record is not None and record.expires_ms > now:
-                    if record.fingerprint != fingerprint:
-                        raise TokenMismatchError(f"the request token {scope.token} is in use with other parameters")
+                    _check(record.fingerprint, fingerprint, scope)
                     return str(record.response)
                 connection.execute(delete(table).where(mine))
                 self._database.insert_if_absent(table, scope._asdict() | entry, connection)
             response = work(connection)
             connection.execute(update(table).where(mine).values(response=response))
             return response
+
+    def recorded(self, scope: TokenScope, fingerprint: str) -> str | None:
+        """The stored answer of a token, None where it has none: to ask before work that `once` should not wait for.
+
+        Raises TokenMismatchError when the token was used with another fingerprint, StoreError.
+        """
+        table = request_tokens
+        with self._database.read() as connection:
+            record = connection.execute(
+                select(table).where(tuple_(*table.primary_key.columns) == tuple(scope), table.c.expires_ms > now_ms())
+            ).one_or_none()
+        if record is None:
+            return None
+        _check(record.fingerprint, fingerprint, scope)
+        return str(record.response)
 
     def prune(self) -> int:
         """Delete up to PRUNE_BATCH expired records; how many. `once` does this now and then by itself."""
@@ -74,3 +88,8 @@ class RequestTokens:
         # records that another transaction holds are left to it, so that two servers that prune never wait in a circle
         expired = select(*key).where(table.c.expires_ms <= now).limit(PRUNE_BATCH).with_for_update(skip_locked=True)
         return connection.execute(delete(table).where(tuple_(*key).in_(expired))).rowcount
+
+
+def _check(recorded: str, given: str, scope: TokenScope) -> None:
+    if recorded != given:
+        raise TokenMismatchError(f"the request token {scope.token} is in use with other parameters")
