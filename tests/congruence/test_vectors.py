@@ -16,11 +16,14 @@ from uuid import uuid4
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sqlalchemy import func, select
 
+from openrek.store import vector_changes
 from openrek.store.collections import Collections
 from openrek.store.database import Database
 from openrek.store.errors import CollectionMissingError
 from openrek.store.faces import Faces, NewFace
+from openrek.store.schema import collections, removed_vectors
 from openrek.store.users import Users
 from openrek.store.vectors import EmbeddedSearch, Matches, StoredVectors, VectorSearch, open_search
 from openrek.store.vectors.pgvector import PgVectorSearch, prepare
@@ -158,6 +161,38 @@ def test_the_right_search_is_chosen(house: House) -> None:
     search = open_search(house.database, house.folder / "chosen")
     assert isinstance(search, PgVectorSearch if house.engine == "pgvector" else EmbeddedSearch)
     search.close()
+    forced = open_search(house.database, house.folder / "chosen", embedded=True)
+    assert isinstance(forced, EmbeddedSearch)
+    numbers = house.add(random_faces(5), "f")
+    assert look(house, forced, random_faces(5)[3], limit=1).numbers.tolist() == [numbers[3]]
+    forced.close()
+
+
+def test_removals_are_forgotten_in_time_and_whoever_missed_them_begins_anew(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vector_changes, "KEPT_REMOVALS", 10)
+    vectors = random_faces(200)
+    numbers = house.add(vectors, "f")
+    with house.database.begin() as connection:
+        house.users.create(connection, house.collection, "u")
+    house.associate("u", ["f-199"])
+    search = house.search()
+    expect(look(house, search, vectors[7]), numbers, vectors, vectors[7], 10)
+    assert look(house, search, vectors[7], kind="users").numbers.tolist() == [1]
+    for number in range(60):  # one change each, while the search looks away
+        house.faces.delete(house.collection, [f"f-{number}"])
+    with house.database.read() as connection:
+        kept = connection.execute(select(func.count()).select_from(removed_vectors)).scalar_one()
+        counted = connection.execute(select(collections.c.removed_count)).scalar_one()
+    assert kept == counted
+    assert 10 <= kept <= 20
+    for server in (search, house.another_server()):
+        for query in (vectors[7], vectors[150]):
+            expect(look(house, server, query), numbers[60:], vectors[60:], query, 10)
+        assert look(house, server, vectors[199], kind="users").numbers.tolist() == [1]
+    house.faces.delete(house.collection, ["f-60"])  # few: followed as ever
+    expect(look(house, search, vectors[60]), numbers[61:], vectors[61:], vectors[60], 10)
 
 
 def test_nothing_to_find(house: House) -> None:

@@ -9,11 +9,13 @@ from typer.testing import CliRunner, Result
 
 from openrek.cli.common import UserError
 from openrek.cli.main import app
+from openrek.service.reindex import ReindexError
 from openrek.store.collections import Collections
 from openrek.store.database import Database
 from openrek.store.faces import Faces
 from openrek.store.portable import PortableFileError
 from openrek.store.vectors import EmbeddedSearch, StoredVectors
+from openrek.vision.runtime.errors import CardError
 from tests.unit.test_portable import OWNER, fill, number_of
 
 
@@ -52,6 +54,24 @@ def test_export_and_import_under_its_own_and_another_name(database: Database, tm
     assert [item.collection_id for item in Collections(database).page(*OWNER, limit=9)] == ["copy", "people"]
 
 
+def test_an_import_has_the_limits_of_a_collection(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(database)
+    path = tmp_path / "people.jsonl"
+    run("export", "people", path)
+    for name, limit in (("FACES", 11), ("USERS", 1)):
+        with monkeypatch.context() as patch:
+            patch.setenv(f"OPENREK_MAX_COLLECTION_{name}", str(limit))
+            refused = run("import", path, "--as", "copy")
+        assert isinstance(refused.exception, UserError)
+        assert f"at most {limit} are allowed" in str(refused.exception)
+        assert "OPENREK_MAX_COLLECTION_FACES" in str(refused.exception)
+    monkeypatch.setenv("OPENREK_MAX_COLLECTION_FACES", "12")
+    monkeypatch.setenv("OPENREK_MAX_COLLECTION_USERS", "2")
+    assert run("import", path, "--as", "copy").exit_code == 0
+
+
 def test_what_cannot_be_done_is_one_sentence(database: Database, tmp_path: Path) -> None:
     fill(database)
     (tmp_path / "text").write_text("hello\n")
@@ -62,6 +82,11 @@ def test_what_cannot_be_done_is_one_sentence(database: Database, tmp_path: Path)
         (("import", tmp_path / "text"), PortableFileError, "no exported collection"),
         (("import", tmp_path / "text", "--as", "bad name!"), UserError, "is no id of a collection"),
         (("erase", "no-such", "--face-id", "x"), UserError, "there is no collection no-such"),
+        (("reindex", "no-such"), ReindexError, "there is no collection no-such"),
+        (("reindex", "people"), ReindexError, "nothing to do"),
+        (("reindex", "people", "--model", "centerface"), ReindexError, "there are: face-embedding"),
+        (("reindex", "people", "--model", "sface"), CardError, "similarity"),
+        (("forget-crops", "no-such"), UserError, "there is no collection no-such"),
         (("erase", "people"), UserError, "either --external-image-id or --face-id"),
         (("erase", "people", "--face-id", "x", "--external-image-id", "y"), UserError, "either"),
     ):

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from openrek.store.vectors import EmbeddedSearch
+from openrek.store.errors import CollectionMissingError
+from openrek.store.vectors import EmbeddedSearch, embedded
 from openrek.store.vectors.quantise import quantise
 from openrek.store.vectors.segment import Segment
 from tests.unit.test_vectors import check, look, search_in
@@ -103,6 +104,32 @@ def test_damaged_files_are_made_again(tmp_path: Path, source: MemorySource, dama
     DAMAGE[damage](saved(tmp_path, source))
     assert rebuilt(tmp_path, source)
     assert not rebuilt(tmp_path, source), "what was made again was not kept"
+
+
+def test_removals_that_are_told_no_more(tmp_path: Path, source: MemorySource) -> None:
+    saved(tmp_path, source)
+    source.remove([3, 900])
+    source.forget_removed()
+    assert rebuilt(tmp_path, source)
+    source.remove([4])
+    assert not rebuilt(tmp_path, source)
+
+
+def test_collections_that_another_process_deleted_leave_no_files(
+    tmp_path: Path, source: MemorySource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = saved(tmp_path, source)
+    search = search_in(tmp_path, source)
+    search.search(COLLECTION, faces(1)[0], limit=1, kind="faces")
+    source.gone = True
+    with pytest.raises(CollectionMissingError):
+        search.search(COLLECTION + 1, faces(1)[0], limit=1, kind="faces")
+    assert folder.exists()
+    monkeypatch.setattr(embedded, "SWEEP_EVERY", 0.0)
+    with pytest.raises(CollectionMissingError):
+        search.search(COLLECTION + 1, faces(1)[0], limit=1, kind="faces")
+    assert not folder.exists()
+    search.close()
 
 
 def test_leftovers_are_deleted(tmp_path: Path, source: MemorySource) -> None:

@@ -43,6 +43,7 @@ class MemorySource:
         self.removed: list[tuple[int, int]] = []
         self.next_number = 1
         self.gone = False
+        self.lost = 0
         self.reads = 0
         self.chunk = chunk
         self.lock = threading.Lock()
@@ -79,10 +80,18 @@ class MemorySource:
         order = np.lexsort((numbers, -cosines))
         return [(int(numbers[i]), float(cosines[i])) for i in order if cosines[i] >= least][:limit]
 
+    def forget_removed(self) -> None:
+        """Tell no more what was removed up to now."""
+        with self.lock:
+            self.removed, self.lost = [], self.change
+
     # --- VectorSource -------------------------------------------------------------------------------------------------
 
     def newest(self, collection: int) -> int | None:
         return None if self.gone or collection != COLLECTION else self.change
+
+    def forgotten(self, collection: int) -> int:
+        return self.lost
 
     def since(self, collection: int, change: int, kind: Kind = "faces", *, limit: int = 100_000) -> Changes:
         if self.newest(collection) is None:

@@ -1,24 +1,33 @@
-"""`openrek collections list|export|import|erase`: collections of faces as files, and the erasure of a person."""
+"""`openrek collections list|export|import|reindex|forget-crops|erase`: collections of faces as files, made again with
+another face model, and the erasure of a person."""
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
 from openrek.cli.common import HomeOption, JsonOption, UserError, console, services_from, settings_from
+from openrek.cli.progress import count_bar
 from openrek.contract.call import Caller
 
 if TYPE_CHECKING:
     from openrek.service.services import Services
+    from openrek.store.collections import Collection
 
-app = typer.Typer(no_args_is_help=True, help="Collections of faces: show, export, import, and erase a person.")
+app = typer.Typer(
+    no_args_is_help=True, help="Collections of faces: show, export, import, make again, and erase a person."
+)
+
+REPLACED_FOR: Final = 10.5
+"""Seconds after which no request uses the vectors of a collection that was made again (store.collections.GRACE)."""
 
 CollectionArgument = Annotated[str, typer.Argument(metavar="COLLECTION", help="The collection's id.")]
 RegionOption = Annotated[
@@ -75,6 +84,7 @@ def export(
     """Write a collection with faces, vectors, users and tags to one file. Keep that file as safe as the database."""
     from openrek.service.collections import collection_arn
     from openrek.store.errors import CollectionMissingError
+    from openrek.store.face_crops import FaceCrops
     from openrek.store.portable import export_collection
 
     path = file.expanduser()
@@ -82,11 +92,14 @@ def export(
         key = (owner.account_id, owner.region, collection)
         try:
             header = export_collection(services.database, *key, resource=collection_arn(owner, collection), path=path)
+            crops = FaceCrops(services.database).count(_found(services, owner, collection).number)
         except CollectionMissingError as error:
             raise UserError(str(error)) from error
         except OSError as error:
             raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
     typer.echo(f"{_many(header.faces, 'face')} and {_many(header.users, 'user')} of {collection} are in {path}.")
+    if crops:
+        typer.echo(f"The file holds no pictures: {_many(crops, 'kept crop')} of faces stayed behind.", err=True)
 
 
 @app.command("import")
@@ -98,7 +111,7 @@ def import_file(
 ) -> None:
     """Make a collection from a file: all of it or nothing. A running server has it at once."""
     from openrek.service.collections import collection_arn
-    from openrek.store.errors import ExistsError
+    from openrek.store.errors import ExistsError, FullError
     from openrek.store.portable import import_collection, read_header
 
     if name is not None and not re.fullmatch(r"[a-zA-Z0-9_.\-]{1,255}", name):
@@ -108,13 +121,84 @@ def import_file(
         with path.open("rb") as opened:
             collection = name or read_header(opened, path)[0].collection_id
         with _opened(home, region) as (services, owner):
-            key = (owner.account_id, owner.region, collection)
-            header = import_collection(services.database, *key, resource=collection_arn(owner, collection), path=path)
+            limits = services.settings
+            header = import_collection(
+                services.database,
+                owner.account_id,
+                owner.region,
+                collection,
+                resource=collection_arn(owner, collection),
+                path=path,
+                max_faces=limits.max_collection_faces,
+                max_users=limits.max_collection_users,
+            )
+    except FullError as error:
+        raise UserError(
+            f"{path} holds more than a collection may have ({error}); OPENREK_MAX_COLLECTION_FACES and "
+            "OPENREK_MAX_COLLECTION_USERS lift the limits"
+        ) from error
     except ExistsError as error:
         raise UserError(f"{error}; delete it, or give another id with --as") from error
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
     typer.echo(f"{_many(header.faces, 'face')} and {_many(header.users, 'user')} are in {collection}.")
+
+
+@app.command("reindex")
+def reindex_collection(
+    collection: CollectionArgument,
+    model: Annotated[str, typer.Option("--model", help="The card of the new face model.")] = "face-embedding",
+    photos: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--photos", help="Photos that faces were indexed from: a folder, file or glob.", show_default=False
+        ),
+    ] = None,
+    drop_missing: Annotated[
+        bool, typer.Option("--drop-missing", help="Leave out faces that have neither a kept crop nor a photo.")
+    ] = False,
+    region: RegionOption = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a collection again with another face model, in place: searches see the old one until the new one is whole.
+
+    Faces are read from the crops kept under OPENREK_KEEP_FACE_CROPS, or from the photos. Start it again to go on.
+    """
+    from openrek.cli.photos import find_photos
+    from openrek.service.reindex import reindex
+    from openrek.store.collections import Collections
+
+    paths = find_photos(photos) if photos else []
+    with _opened(home, region) as (services, owner):
+        with count_bar(f"reading the faces of {escape(collection)} again") as progress:
+            done = reindex(
+                services, owner, collection, model=model, photos=paths, drop_missing=drop_missing, progress=progress
+            )
+        if not as_json:
+            typer.echo(
+                f"{collection} is one of face model version {done.now} now (before: {done.before}): "
+                f"{_many(done.faces, 'face')}" + (f", {done.left_out:,} left out." if done.left_out else ".")
+            )
+            typer.echo("The old vectors go when the requests that use them have ended ...", err=True)
+        time.sleep(REPLACED_FOR)
+        for number in Collections(services.database).purge_replaced():
+            services.vectors.forget(number)
+    if as_json:
+        versions = {"FaceModelVersion": done.now, "FaceModelVersionBefore": done.before}
+        typer.echo(json.dumps({**versions, "FaceCount": done.faces, "LeftOut": done.left_out}))
+
+
+@app.command("forget-crops")
+def forget_crops(collection: CollectionArgument, region: RegionOption = None, home: HomeOption = None) -> None:
+    """Erase the kept crops of a collection's faces for good; the faces stay. It writes the database's file anew."""
+    from openrek.store.erasure import write_anew
+    from openrek.store.face_crops import FaceCrops
+
+    with _opened(home, region) as (services, owner):
+        gone = FaceCrops(services.database).forget(_found(services, owner, collection).number)
+        write_anew(services.database)
+    typer.echo(f"Erased from {collection}: {_many(gone, 'kept crop')}.")
 
 
 @app.command("erase")
@@ -129,16 +213,13 @@ def erase(
     as_json: JsonOption = False,
 ) -> None:
     """Erase faces for good, from users, search files and free space of the database too. It writes the file anew."""
-    from openrek.store.collections import Collections
     from openrek.store.erasure import erase_faces
     from openrek.store.errors import CollectionMissingError
 
     if (external_image_id is None) == (face_id is None):
         raise UserError("say which faces: either --external-image-id or --face-id")
     with _opened(home, region) as (services, owner):
-        found = Collections(services.database).find(owner.account_id, owner.region, collection)
-        if found is None:
-            raise UserError(f"there is no collection {collection} in the region {owner.region}")
+        found = _found(services, owner, collection)
         try:
             done = erase_faces(services.database, found.number, external_image_id=external_image_id, face_id=face_id)
             services.vectors.forget(found.number)
@@ -177,6 +258,15 @@ def _opened(home: Path | None, region: str | None) -> "Iterator[tuple[Services, 
         yield services, Caller("", settings.account_id, settings.region)
     finally:
         services.close()
+
+
+def _found(services: "Services", owner: Caller, collection: str) -> "Collection":
+    from openrek.store.collections import Collections
+
+    found = Collections(services.database).find(owner.account_id, owner.region, collection)
+    if found is None:
+        raise UserError(f"there is no collection {collection} in the region {owner.region}")
+    return found
 
 
 def _free(slot: Path) -> bool:

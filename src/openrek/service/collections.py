@@ -158,7 +158,8 @@ def hold_collection(connection: Connection, call: Call, services: Services, coll
 
 @contextmanager
 def still_there(collection: Collection) -> Iterator[None]:
-    """A collection that is deleted while the block works on it was not found."""
+    """A collection that is deleted while the block works on it was not found. (Or it was made again in place: a call
+    that ends like this is tried again, see `service.failures`.)"""
     try:
         yield
     except CollectionMissingError as error:

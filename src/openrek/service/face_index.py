@@ -21,6 +21,7 @@ from openrek.store.faces import Box, NewFace, StoredFace
 from openrek.store.faces import Faces as FaceStore
 from openrek.vision import geometry
 from openrek.vision.faces import PICTURE_SIDE, Faces, detect_faces
+from openrek.vision.faces.crops import keep_crops
 from openrek.vision.faces.embedding import embed_faces
 from openrek.vision.image import Picture
 
@@ -63,11 +64,14 @@ def index_faces(request: "IndexFacesRequestTypeDef", call: Call, services: Servi
             request.get("ExternalImageId"),
         )
         version = collection.face_model_version
-        boxes = [_box(selected, index, picture) for index in range(len(selected))]
+        boxes = [box_of(selected, index, picture) for index in range(len(selected))]
         ids = _face_ids(boxes, store.of_image(collection.number, image_id, external), image_id, external, version)
+        crops = _sealed_crops(picture, selected, ids, services)
         new = [
-            NewFace(face_id, image_id, external, box, float(confidence) * 100, version, vector)
-            for face_id, box, confidence, vector in zip(ids, boxes, selected.confidences, vectors, strict=True)
+            NewFace(face_id, image_id, external, box, float(confidence) * 100, version, vector, crop)
+            for face_id, box, confidence, vector, crop in zip(
+                ids, boxes, selected.confidences, vectors, crops, strict=True
+            )
         ]
         with still_there(collection):
             try:
@@ -178,7 +182,7 @@ def _face_ids(
     ids: list[str] = []
     left = list(known)
     for box in boxes:
-        same = next((face for face in left if _overlap(box, face.box) >= SAME_FACE), None)
+        same = next((face for face in left if overlap(box, face.box) >= SAME_FACE), None)
         if same is not None:
             left.remove(same)
             ids.append(same.face_id)
@@ -188,13 +192,23 @@ def _face_ids(
     return ids
 
 
-def _overlap(one: Box, two: Box) -> float:
+def _sealed_crops(picture: Picture, faces: Faces, ids: list[str], services: Services) -> list[bytes | None]:
+    """What is kept of the faces' pictures: nothing, unless the owner of the server asked for it."""
+    if not services.settings.keep_face_crops:
+        return [None] * len(ids)
+    crops = keep_crops(picture, faces.landmarks)
+    return [services.crop_key.seal(face_id, crop) for face_id, crop in zip(ids, crops, strict=True)]
+
+
+def overlap(one: Box, two: Box) -> float:
+    """The share (IoU) in which two boxes of one picture agree."""
     first, second = (
         np.array([[left, top, left + width, top + height]], np.float32) for left, top, width, height in (one, two)
     )
     return float(geometry.iou(first, second)[0, 0])
 
 
-def _box(faces: Faces, index: int, picture: Picture) -> Box:
+def box_of(faces: Faces, index: int, picture: Picture) -> Box:
+    """The box of a face as it is kept."""
     box = bounding_box(faces, index, picture)
     return cast(Box, tuple(box[side] for side in ("Left", "Top", "Width", "Height")))

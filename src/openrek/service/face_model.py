@@ -27,6 +27,7 @@ def model_of(collection: Collection, services: Services) -> Card:
             return card
     raise InvalidParameterException(
         f"Request has invalid parameters: the collection {collection.collection_id} was made with face model version "
-        f"{version}, and this server has {current_version(services)}. Index the pictures into a new collection, "
-        "or put the card of the older model into the folder models.d of the server's home."
+        f"{version}, and this server has {current_version(services)}. Make it again in place (openrek collections "
+        "reindex), index the pictures into a new collection, or put the card of the older model into the folder "
+        "models.d of the server's home."
     )

@@ -8,10 +8,10 @@ import logging
 from functools import wraps
 
 from openrek.contract.call import Call
-from openrek.contract.errors import InternalServerError, InvalidImageFormatException
+from openrek.contract.errors import InternalServerError, InvalidImageFormatException, ResourceNotFoundException
 from openrek.service.operation import Handler, Response
 from openrek.service.services import Services
-from openrek.store.errors import StoreError
+from openrek.store.errors import CollectionMissingError, StoreError
 from openrek.vision.image import ImageError
 from openrek.vision.runtime import ModelError
 
@@ -24,7 +24,13 @@ def with_answers(handler: Handler) -> Handler:
     @wraps(handler)
     def guarded(request: object, call: Call, services: Services) -> Response:
         try:
-            return handler(request, call, services)
+            try:
+                return handler(request, call, services)
+            except ResourceNotFoundException as error:
+                if not isinstance(error.__cause__, CollectionMissingError):
+                    raise
+                # it was there when the call began: deleted since, or made again in place under another number
+                return handler(request, call, services)
         except ImageError as error:  # damage that shows only while decoding
             raise InvalidImageFormatException(f"Request has invalid image format: {error}") from error
         except (ModelError, StoreError) as error:

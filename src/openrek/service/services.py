@@ -6,6 +6,7 @@ from openrek.service.celebrity_gallery import CelebrityGallery
 from openrek.service.pagination import PageTokens
 from openrek.settings import Settings
 from openrek.store.database import Database
+from openrek.store.face_crops import CropKey, FaceCrops
 from openrek.store.objects import ObjectStore, open_objects
 from openrek.store.server_secret import ServerSecret
 from openrek.store.vectors import VectorSearch, open_search
@@ -50,11 +51,19 @@ class Services:
 
     @cached_property
     def vectors(self) -> VectorSearch:
-        return open_search(self.database, self.settings.home.absolute() / "vectors")
+        embedded = self.settings.vector_search == "embedded"
+        return open_search(self.database, self.settings.home.absolute() / "vectors", embedded=embedded)
+
+    @cached_property
+    def crop_key(self) -> CropKey:
+        """The key that crops of faces are kept under, made when first needed. Raises CropKeyError."""
+        return FaceCrops(self.database).key(self.settings.crop_key_file)
 
     def open(self) -> "Services":
         """Open all of it now, as a server does, so that what is wrong shows at the start."""
         _ = self.database, self.objects, self.page_tokens, self.vectors
+        if self.settings.keep_face_crops:
+            _ = self.crop_key
         return self
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, String, bindparam, cast, delete, select, update
 
+from openrek.store.copies import REPLACED, hide_copies
 from openrek.store.database import Database
 from openrek.store.errors import ExistsError
 from openrek.store.schema import collections, faces, now_ms, removed_vectors, users
@@ -12,6 +13,9 @@ from openrek.store.tags import Tags
 
 BATCH: Final = 5_000
 """Faces that are deleted in one transaction: other writers wait for no more than that."""
+
+GRACE: Final = 10.0
+"""Seconds for which requests that began before still find what a replaced collection holds."""
 
 _columns = collections.c
 _OF_CALLER: Final = select(_columns.id, _columns.collection_id, _columns.face_model_version).where(
@@ -86,8 +90,11 @@ class Collections:
     def hold(self, connection: Connection, account_id: str, region: str, collection_id: str) -> Collection | None:
         """As `find`, in a transaction that writes; the collection stays as it is until that ends."""
         mine = {"account_id": account_id, "region": region, "collection_id": collection_id}
-        row = connection.execute(_NAMED.with_for_update(), mine).one_or_none()
-        return Collection._make(row) if row is not None else None
+        for _ in range(2):  # PostgreSQL: the collection that was waited for may have given its name to another one
+            row = connection.execute(_NAMED.with_for_update(), mine).one_or_none()
+            if row is not None:
+                return Collection._make(row)
+        return None
 
     def create(
         self,
@@ -132,13 +139,20 @@ class Collections:
         with self._database.begin() as connection:
             number = connection.execute(hidden).scalar_one_or_none()
             if number is not None:
+                hide_copies(connection, number)
                 Tags(self._database).remove_all(connection, resource)
         return Removal(number is not None, self._purge())
 
-    def _purge(self) -> list[int]:
+    def purge_replaced(self, *, grace: float = GRACE) -> list[int]:
+        """Delete collections that were replaced longer than `grace` seconds ago; the numbers of all that are gone."""
+        return self._purge(grace)
+
+    def _purge(self, grace: float = GRACE) -> list[int]:
         """Delete what deleted collections have left; their numbers."""
+        replaced = (_columns.account_id == REPLACED) & (_columns.created_ms <= now_ms() - int(1000 * grace))
         with self._database.read() as connection:
-            numbers = list(connection.execute(select(_columns.id).where(_columns.account_id == "")).scalars())
+            gone = select(_columns.id).where((_columns.account_id == "") | replaced)
+            numbers = list(connection.execute(gone).scalars())
         for number in numbers:
             some = select(faces.c.id).where(faces.c.collection_number == number).limit(BATCH)
             left = BATCH

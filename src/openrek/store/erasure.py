@@ -8,6 +8,7 @@ from typing import Final, cast
 
 from sqlalchemy import Connection, delete, select, update
 
+from openrek.store.copies import delete_from_copies
 from openrek.store.database import Database
 from openrek.store.errors import StoreError
 from openrek.store.schema import collections, faces, request_tokens, users
@@ -33,10 +34,11 @@ def erase_faces(
 ) -> Erasure:
     """Erase the faces with an external image id, or the one with a face id, from a collection (by number).
 
-    Their users keep other faces, and go with the last one. Answers that are kept for request tokens and name a face go
-    too. On SQLite, the file is then written anew, as earlier writes may have left copies in its free space; that takes
-    as much disk space again for a moment, and is done even where no face is found, so that an erasure which failed
-    half-way can be finished. Raises CollectionMissingError, StoreError.
+    Their users keep other faces, and go with the last one. Kept crops go with their faces, also out of a copy that is
+    being made with another face model; so do answers that are kept for request tokens and name a face. On SQLite, the
+    file is then written anew, as earlier writes may have left copies in its free space; that takes as much disk space
+    again for a moment, and is done even where no face is found, so that an erasure which failed half-way can be
+    finished. Raises CollectionMissingError, StoreError.
     """
     if (external_image_id is None) == (face_id is None):
         raise ValueError("either an external image id or a face id is needed")
@@ -66,10 +68,10 @@ def erase_faces(
         counted = update(collections).where(collections.c.id == collection)
         connection.execute(counted.values(face_count=collections.c.face_count - len(found)))
         result.faces = [row.face_id for row in found]
+        delete_from_copies(connection, collection, result.faces)
         for gone in result.faces:
             _forget_answers(connection, gone)
-    if database.embedded:
-        _write_anew(database)
+    write_anew(database)
     return result
 
 
@@ -82,8 +84,13 @@ def _parts(numbers: Sequence[int]) -> Iterator[Sequence[int]]:
         yield numbers[start : start + AT_ONCE]
 
 
-def _write_anew(database: Database) -> None:
-    """Write SQLite's file anew with nothing but its rows, and cut off the log: both still show what was deleted."""
+def write_anew(database: Database) -> None:
+    """Write SQLite's file anew with nothing but its rows, and cut off the log: both still show what was deleted.
+
+    PostgreSQL's files are its own business. Raises StoreError.
+    """
+    if not database.embedded:
+        return
     deadline = time.monotonic() + PATIENCE
     with database.engine.connect() as connection:
         driver = cast(sqlite3.Connection, connection.connection.driver_connection)

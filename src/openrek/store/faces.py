@@ -1,4 +1,4 @@
-"""Indexed faces: their metadata and vectors. Pictures are never kept."""
+"""Indexed faces: their metadata and vectors. Pictures are never kept, crops only where the owner asked for it."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Select, delete, insert, select, update
 
+from openrek.store.copies import delete_from_copies
 from openrek.store.database import Database
 from openrek.store.errors import FullError
-from openrek.store.schema import collections, faces, now_ms, users
+from openrek.store.schema import collections, face_crops, faces, now_ms, users
 from openrek.store.vector_changes import Floats, next_change, note_removed, pack, unit, unpack
 
 Box = tuple[float, float, float, float]
@@ -33,7 +34,10 @@ _METADATA: Final = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NewFace:
-    """A face to be kept. confidence: 0..100. vector: (D,) float32 of any length above 0; it is kept at length 1."""
+    """A face to be kept. confidence: 0..100. vector: (D,) float32 of any length above 0; it is kept at length 1.
+
+    crop: the sealed crop of `store.face_crops`, where the owner of the server wants that kept.
+    """
 
     face_id: str
     image_id: str
@@ -42,6 +46,7 @@ class NewFace:
     confidence: float
     model_version: str
     vector: Floats
+    crop: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,7 +80,8 @@ class Faces:
         self._database = database
 
     def add(self, collection: int, new: Sequence[NewFace], *, limit: int | None = None) -> list[StoredFace]:
-        """Keep faces, all or none; their rows in the same order. A face id that is there stays as it is.
+        """Keep faces, all or none; their rows in the same order. A face id that is there stays as it is, but gets a
+        crop where it has none.
 
         limit: the most faces that the collection may have afterwards. Raises CollectionMissingError, FullError.
         """
@@ -93,6 +99,10 @@ class Faces:
                 _count(connection, collection, len(rows), limit)
                 connection.execute(insert(faces), list(rows.values()))
                 known = self._rows(connection, _of(collection, [face.face_id for face in new]))
+            for face in new:
+                if face.crop is not None:
+                    crop = {"face_number": known[face.face_id].number, "sealed": face.crop}
+                    self._database.insert_if_absent(face_crops, crop, connection)
         return [known[face.face_id] for face in new]
 
     def get(self, collection: int, face_ids: Sequence[str], *, vectors: bool = False) -> dict[str, StoredFace]:
@@ -149,6 +159,7 @@ class Faces:
             if numbers:
                 connection.execute(delete(faces).where(faces.c.id.in_(numbers)))
                 note_removed(connection, collection, "faces", change, numbers)
+                delete_from_copies(connection, collection, [face.face_id for face in gone])
                 _count(connection, collection, -len(numbers), None)
         return Deletion(
             [face.face_id for face in gone],

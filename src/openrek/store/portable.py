@@ -20,7 +20,7 @@ from sqlalchemy.exc import IntegrityError
 
 from openrek.store.collections import Collections
 from openrek.store.database import Database
-from openrek.store.errors import CollectionMissingError, ExistsError, StoreError
+from openrek.store.errors import CollectionMissingError, ExistsError, FullError, StoreError
 from openrek.store.schema import collections, faces, now_ms, tags, users
 from openrek.store.tags import Tags
 from openrek.store.vector_changes import next_change
@@ -225,12 +225,21 @@ def read_header(file: BinaryIO, path: Path) -> tuple[Header, bytes]:
 
 
 def import_collection(
-    database: Database, account_id: str, region: str, collection_id: str, *, resource: str, path: Path
+    database: Database,
+    account_id: str,
+    region: str,
+    collection_id: str,
+    *,
+    resource: str,
+    path: Path,
+    max_faces: int | None = None,
+    max_users: int | None = None,
 ) -> Header:
     """Make a collection of an exported one; nobody sees it before all of it is there and the file proved whole.
 
-    Other writers go on meanwhile. Raises ExistsError, PortableFileError, StoreError, OSError; nothing is left then.
-    After a crash, the next import that begins a day later removes what was left.
+    Other writers go on meanwhile. Raises ExistsError, FullError where it has more than `max_faces` or `max_users`,
+    PortableFileError, StoreError, OSError; nothing is left then. After a crash, the next import that begins a day later
+    removes what was left.
     """
     store = Collections(database)
     if store.find(account_id, region, collection_id) is not None:
@@ -238,6 +247,9 @@ def import_collection(
     _remove_unfinished(database)
     with path.open("rb") as file:
         header, first = read_header(file, path)
+        for count, limit in ((header.faces, max_faces), (header.users, max_users)):
+            if limit is not None and count > limit:
+                raise FullError(limit)
         hidden = uuid.uuid4().hex
         store.create(UNFINISHED, region, hidden, header.face_model_version, resource="", tags={})
         try:

@@ -10,8 +10,9 @@ from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
+from openrek.store.copies import REPLACED
 from openrek.store.database import Database
 from openrek.store.errors import CollectionMissingError
 from openrek.store.schema import collections, faces, removed_vectors, users
@@ -19,7 +20,12 @@ from openrek.store.schema import collections, faces, removed_vectors, users
 Kind = Literal["faces", "users"]
 Floats = NDArray[np.float32]
 
+KEPT_REMOVALS: Final = 20_000
+"""Removed vectors of a collection whose numbers are kept for indexes that were away; twice as many for a while. An
+index that missed more is made again."""
+
 _CHANGE: Final = select(collections.c.change).where(collections.c.id == bindparam("number"))
+_FORGOTTEN: Final = select(collections.c.forgotten_change).where(collections.c.id == bindparam("number"))
 _TABLES: Final = {"faces": faces, "users": users}
 
 
@@ -48,11 +54,16 @@ class VectorChanges:
         rows = self._database.fetch(_CHANGE, number=collection)
         return int(rows[0][0]) if rows else None
 
+    def forgotten(self, collection: int) -> int:
+        """The change number up to which it is no more known which vectors went: whoever is behind it begins at 0."""
+        rows = self._database.fetch(_FORGOTTEN, number=collection)
+        return int(rows[0][0]) if rows else 0
+
     def since(self, collection: int, change: int, kind: Kind = "faces", *, limit: int = 100_000) -> Changes:
         """The changes after number `change`, in order: all, or those with the first `limit` new vectors or a few more.
 
-        Call again from `upto` until that is the newest. From 0 it gives every vector there is. Raises
-        CollectionMissingError.
+        Call again from `upto` until that is the newest. From 0 it gives every vector there is; what was removed
+        up to `forgotten` is not told. Raises CollectionMissingError.
         """
         table = _TABLES[kind]
         mine = table.c.collection_number == collection, table.c.change > change, table.c.vector.is_not(None)
@@ -92,7 +103,7 @@ def next_change(connection: Connection, collection: int) -> int:
     table = collections
     raised = (
         update(table)
-        .where(table.c.id == collection, table.c.account_id != "")
+        .where(table.c.id == collection, table.c.account_id.not_in(("", REPLACED)))
         .values(change=table.c.change + 1)
         .returning(table.c.change)
     )
@@ -103,10 +114,28 @@ def next_change(connection: Connection, collection: int) -> int:
 
 
 def note_removed(connection: Connection, collection: int, kind: Kind, change: int, numbers: Sequence[int]) -> None:
-    """Record that vectors went with a change."""
-    if numbers:
-        row = {"collection_number": collection, "kind": kind, "change": change}
-        connection.execute(insert(removed_vectors), [row | {"number": number} for number in numbers])
+    """Record that vectors went with a change; the oldest such records are thrown away when they are many."""
+    if not numbers:
+        return
+    row = {"collection_number": collection, "kind": kind, "change": change}
+    connection.execute(insert(removed_vectors), [row | {"number": number} for number in numbers])
+    table = collections
+    mine = table.c.id == collection
+    counted = update(table).where(mine).values(removed_count=table.c.removed_count + len(numbers))
+    if connection.execute(counted.returning(table.c.removed_count)).scalar_one() > 2 * KEPT_REMOVALS:
+        _forget_removed(connection, collection)
+
+
+def _forget_removed(connection: Connection, collection: int) -> None:
+    gone = removed_vectors.c
+    mine = gone.collection_number == collection
+    newest = select(gone.change).where(mine).order_by(gone.change.desc())
+    upto = connection.execute(newest.offset(KEPT_REMOVALS).limit(1)).scalar_one()
+    connection.execute(delete(removed_vectors).where(mine, gone.change <= upto))
+    left = select(func.count()).select_from(removed_vectors).where(mine).scalar_subquery()
+    connection.execute(
+        update(collections).where(collections.c.id == collection).values(forgotten_change=upto, removed_count=left)
+    )
 
 
 def pack(vector: Floats) -> bytes:

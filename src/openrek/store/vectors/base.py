@@ -24,6 +24,9 @@ class VectorSource(Protocol):
     def newest(self, collection: int) -> int | None:
         """The number of a collection's newest change (0 before the first), None when it is gone."""
 
+    def forgotten(self, collection: int) -> int:
+        """The number of the newest change whose removals are no more told; an index that is behind it begins at 0."""
+
     def since(self, collection: int, change: int, kind: Kind = "faces", *, limit: int = 100_000) -> Changes:
         """The changes after number `change` in order, about `limit` new vectors at most. CollectionMissingError."""
 

@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 import threading
+import time
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -28,6 +29,9 @@ log = logging.getLogger(__name__)
 
 OPEN_INDEXES: Final = 256
 SLOTS: Final = 64
+SWEEP_EVERY: Final = 60.0
+"""Seconds after which it is looked again whether collections went, deleted by another process."""
+
 KINDS: Final[tuple[Kind, ...]] = ("faces", "users")
 
 
@@ -49,11 +53,13 @@ class EmbeddedSearch:
         self._indexes: OrderedDict[tuple[int, Kind], Index] = OrderedDict()
         self._opening: dict[tuple[int, Kind], threading.Lock] = {}
         self._one_rewriting = threading.Lock()
+        self._swept = time.monotonic()
         count = threads or min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2)
         self._executor = ThreadPoolExecutor(count, thread_name_prefix="vectors") if count > 1 else None
 
     def search(self, collection: int, query: Floats, *, least: float = -1.0, limit: int, kind: Kind) -> Matches:
         """As VectorSearch.search."""
+        self._sweep()
         while True:
             index = self.index(collection, kind)
             try:
@@ -122,6 +128,20 @@ class EmbeddedSearch:
             index.close()
         if slot is not None:
             slot.release()
+
+    def _sweep(self) -> None:
+        """Now and then, drop the indexes of collections that another process deleted: they hold people's vectors."""
+        with self._lock:
+            if time.monotonic() - self._swept < SWEEP_EVERY:
+                return
+            self._swept = time.monotonic()
+            indexes, slot = list(self._indexes.values()), self._slot
+        for index in indexes:
+            if self._source.newest(index.collection) is None:
+                self._discard(index)
+                index.drop()
+        if slot is not None:
+            slot.delete_gone(self._source)
 
     def _discard(self, index: Index) -> None:
         key = (index.collection, index.kind)

@@ -139,11 +139,15 @@ class Index:
         self._maintain()
 
     def _take_in(self, newest: int) -> None:
+        begun = self._state.change
         while self._state.change < newest:
             changes = self._source.since(self.collection, self._state.change, self.kind)
             self._apply(changes)
             if self._unsaved >= SAVE_AFTER:
                 self.save()
+        if self._source.forgotten(self.collection) > (begun or newest):
+            self._reset("it has missed removals that the database does not tell any more")
+            self._take_in(self._source.newest(self.collection) or 0)
 
     def _apply(self, changes: Changes) -> None:
         old = [(segment, segment.used) for segment in self._state.segments]

@@ -170,13 +170,27 @@ class PgVectorSearch:
         key = (collection, kind)
         known = self._known.get(key, (-1, 0))
         if known[0] < newest:
-            known = self._progress(collection, kind)
-            while known[0] < newest:
-                changes = self._source.since(collection, known[0], kind)
-                known = self._take_in(collection, kind, known, changes)
+            known = self._follow(collection, kind, newest)
             self._known[key] = known
             self._maintain(collection, kind, known[1])
         return known[1]
+
+    def _follow(self, collection: int, kind: Kind, newest: int) -> tuple[int, int]:
+        """Take in what the table misses, from the start where removals are not told any more; how far it is then."""
+        begun = known = self._progress(collection, kind)
+        while known[0] < newest:
+            changes = self._source.since(collection, known[0], kind)
+            known = self._take_in(collection, kind, known, changes)
+        if self._source.forgotten(collection) <= (begun[0] or newest):
+            return known
+        with self._database.begin(alone=f"vectors {collection} {kind}") as connection:
+            if self._progress(collection, kind, connection) == known:  # else another server is at it
+                for table in ("vectors", "progress"):
+                    connection.execute(
+                        text(f"DELETE FROM openrek_search.{table} WHERE collection = :collection AND kind = :kind"),
+                        {"collection": collection, "kind": _LETTERS[kind]},
+                    )
+        return self._follow(collection, kind, self._source.newest(collection) or 0)
 
     def _progress(self, collection: int, kind: Kind, connection: Connection | None = None) -> tuple[int, int]:
         if connection is None:

@@ -9,10 +9,13 @@ from openrek.store.vectors.pgvector import PgVectorSearch, prepare
 from openrek.store.vectors.source import StoredVectors
 
 
-def open_search(database: Database, folder: Path) -> VectorSearch:
-    """pgvector where PostgreSQL has it, so that servers share one index; else indexes of this machine in `folder`.
+def open_search(database: Database, folder: Path, *, embedded: bool = False) -> VectorSearch:
+    """pgvector where PostgreSQL has it, so that servers share one index; else, or where `embedded` asks for it, indexes
+    of this machine in `folder`.
 
     Raises StoreError.
     """
     source = StoredVectors(database)
-    return PgVectorSearch(database, source) if prepare(database) else EmbeddedSearch(folder, source)
+    if embedded or not prepare(database):
+        return EmbeddedSearch(folder, source)
+    return PgVectorSearch(database, source)

@@ -26,6 +26,9 @@ class StoredVectors:
     def newest(self, collection: int) -> int | None:
         return self._changes.newest(collection)
 
+    def forgotten(self, collection: int) -> int:
+        return self._changes.forgotten(collection)
+
     def since(self, collection: int, change: int, kind: Kind = "faces", *, limit: int = 100_000) -> Changes:
         return self._changes.since(collection, change, kind, limit=limit)
 

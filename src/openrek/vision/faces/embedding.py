@@ -68,7 +68,11 @@ def embed_faces(picture: Picture, faces: Faces, runtime: Runtime, *, model: str 
     """
     loaded = runtime.model(model)
     reading = Reading.of(loaded.card)
-    crops = cut_out(picture.pixels, faces.landmarks, reading)
+    return embed_crops(loaded, cut_out(picture.pixels, faces.landmarks, reading), reading)
+
+
+def embed_crops(loaded: Model, crops: NDArray[np.uint8], reading: Reading) -> Floats:
+    """Vectors (N, D) of length 1 of crops (N, S, S, 3) that are cut out as the model reads faces."""
     if not reading.flip:
         return finished(raw_embeddings(loaded, crops), reading.centre)
     raw = raw_embeddings(loaded, np.concatenate([crops, crops[:, :, ::-1]]))
