@@ -99,7 +99,12 @@ class Task:
     @property
     def name(self) -> str:
         """For people: "plan", "decide" or "chunk 3"."""
-        return {PLAN: "plan", DECIDE: "decide"}.get(self.position, f"chunk {self.position}")
+        return task_name(self.position)
+
+
+def task_name(position: int) -> str:
+    """A task for people: "plan", "decide" or "chunk 3"."""
+    return {PLAN: "plan", DECIDE: "decide"}.get(position, f"chunk {position}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, Select, delete, func, insert, select, te
 
 from openrek.jobs.errors import JobLimitError, JobStateError
 from openrek.jobs.notices import note_finish
-from openrek.jobs.records import PLAN, Job, NewJob, Status, Worker
+from openrek.jobs.records import PLAN, Job, NewJob, Status, Worker, task_name
 from openrek.store.database import Database
 from openrek.store.schema import job_notices, job_results, job_tasks, job_workers, jobs, now_ms
 
@@ -113,7 +113,7 @@ class JobStore:
                 row.pid,
                 row.started_ms,
                 row.seen_ms,
-                tuple(f"{one.job_id[:12]}/{one.position}" for one in held if one.worker_id == row.worker_id),
+                tuple(f"{one.job_id[:12]}/{task_name(one.position)}" for one in held if one.worker_id == row.worker_id),
             )
             for row in rows
         ]
@@ -219,10 +219,16 @@ def end_job(connection: Connection, job: Job, status: Status, message: str | Non
     note_finish(connection, job, status, finished)
 
 
-def lock_job(connection: Connection, number: int) -> Job:
-    """A job by its number, with its row held until the transaction ends."""
-    # PostgreSQL takes no row lock on a grouped select: lock first, then read
-    connection.execute(select(jobs.c.id).where(jobs.c.id == number).with_for_update()).one()
+def lock_job(connection: Connection, number: int) -> bool:
+    """Hold a job's row until the transaction ends, before any of its tasks, so that nobody waits in a circle.
+
+    Whether there is such a job.
+    """
+    return connection.execute(select(jobs.c.id).where(jobs.c.id == number).with_for_update()).first() is not None
+
+
+def read_job(connection: Connection, number: int) -> Job:
+    """A job by its number."""
     return job_of(connection.execute(job_rows().where(jobs.c.id == number)).one())
 
 
@@ -264,7 +270,8 @@ def _locked(connection: Connection, job_id: str) -> Job:
     number = connection.execute(select(jobs.c.id).where(jobs.c.job_id == job_id)).scalar()
     if number is None:
         raise JobStateError(f"there is no job {job_id}")
-    return lock_job(connection, number)
+    lock_job(connection, number)
+    return read_job(connection, number)
 
 
 def add_plan(connection: Connection, number: int, priority: int) -> None:

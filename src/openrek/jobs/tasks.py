@@ -15,7 +15,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from openrek.jobs.errors import LeaseLostError
 from openrek.jobs.records import DECIDE, Job, Row, Status, Task, View
-from openrek.jobs.store import add_chunks, add_plan, end_job, job_of, job_rows, lock_job
+from openrek.jobs.store import add_chunks, add_plan, end_job, lock_job, read_job
 from openrek.store.database import Database
 from openrek.store.schema import job_results, job_tasks, jobs, now_ms
 
@@ -24,6 +24,9 @@ ROWS_AT_ONCE: Final = 2000
 
 MOST_INTERRUPTIONS: Final = 10
 """How often a worker may die over a task before the task is taken for the cause."""
+
+ATTEMPTS_TO_CLAIM: Final = 5
+"""How often a worker that came second looks for another task before it rests."""
 
 _waiting = (
     select(job_tasks.c.job_number, job_tasks.c.position)
@@ -49,18 +52,31 @@ class TaskQueue:
 
     def claim(self, worker_id: str) -> Task | None:
         """The next task, now held by this worker; None where nothing is to be done."""
-        now = now_ms()
-        if not self._database.fetch(_waiting, now=now):
-            return None
+        for _ in range(ATTEMPTS_TO_CLAIM):
+            now = now_ms()
+            waiting = self._database.fetch(_waiting, now=now)
+            if not waiting:
+                return None
+            number, position = waiting[0]
+            task = self._claim(worker_id, number, position, now)
+            if task is not None:
+                return task
+        return None
+
+    def _claim(self, worker_id: str, number: int, position: int, now: int) -> Task | None:
+        """A task that was waiting a moment ago; None where another worker was faster or the job ended."""
+        table = job_tasks
+        mine = (table.c.job_number == number) & (table.c.position == position)
+        free = (table.c.state == "open") & (table.c.not_before_ms <= now) & (table.c.lease_until_ms <= now)
         with self._database.begin() as connection:
-            table = job_tasks
-            found = connection.execute(_waiting.with_for_update(skip_locked=True), {"now": now}).one_or_none()
-            if found is None:
-                return None  # another worker was faster
-            mine = (table.c.job_number == found.job_number) & (table.c.position == found.position)
-            before = connection.execute(select(table.c.lease).where(mine)).scalar_one()
+            if not lock_job(connection, number):
+                return None
+            before = connection.execute(select(table).where(mine, free).with_for_update()).one_or_none()
+            if before is None:
+                return None
             lease = secrets.token_hex(16)
-            row = connection.execute(
+            interruptions = before.interruptions + int(before.lease is not None)
+            connection.execute(
                 update(table)
                 .where(mine)
                 .values(
@@ -68,23 +84,17 @@ class TaskQueue:
                     lease_until_ms=now + self._lease_ms,
                     worker_id=worker_id,
                     frames_done=0,
-                    interruptions=table.c.interruptions + (before is not None),
+                    interruptions=interruptions,
                 )
-                .returning(table)
-            ).one()
-            connection.execute(
-                update(jobs).where(jobs.c.id == row.job_number, jobs.c.started_ms.is_(None)).values(started_ms=now)
             )
-            job = job_of(connection.execute(job_rows().where(jobs.c.id == row.job_number)).one())
-            task = Task(job, row.position, orjson.loads(row.arguments), lease, row.failures, row.interruptions)
-            if task.interruptions > MOST_INTERRUPTIONS:
-                job = lock_job(connection, job.number)
-                end_job(
-                    connection,
-                    job,
-                    Status.FAILED,
-                    f"Analysing this video ended its worker {task.interruptions} times (in {task.name}).",
-                )
+            connection.execute(
+                update(jobs).where(jobs.c.id == number, jobs.c.started_ms.is_(None)).values(started_ms=now)
+            )
+            job = read_job(connection, number)
+            task = Task(job, position, orjson.loads(before.arguments), lease, before.failures, interruptions)
+            if interruptions > MOST_INTERRUPTIONS:
+                message = f"Analysing this video ended its worker {interruptions} times (in {task.name})."
+                end_job(connection, job, Status.FAILED, message)
                 return None
             return task
 
@@ -235,13 +245,11 @@ class TaskQueue:
     def _take(self, connection: Connection, task: Task) -> Job:
         """The task's job, its row held, if the task is still ours. Raises LeaseLostError."""
         # the job's row first, as `cancel` does: nobody waits in a circle
-        locked = connection.execute(
-            select(jobs.c.id).where(jobs.c.id == task.job.number).with_for_update()
-        ).one_or_none()
+        locked = lock_job(connection, task.job.number)
         held = connection.execute(select(job_tasks.c.position).where(*_held(task)).with_for_update()).one_or_none()
-        if locked is None or held is None:
+        if not locked or held is None:
             raise LeaseLostError(f"{task.name} of job {task.job.job_id} is no longer this worker's")
-        return lock_job(connection, task.job.number)
+        return read_job(connection, task.job.number)
 
 
 def _held(task: Task) -> tuple[Any, ...]:

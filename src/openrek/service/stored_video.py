@@ -2,7 +2,7 @@
 
 An operation pair is a subclass of `StoredVideo` in a module `stored_video_*`, registered with `@stored_video`. It says
 
-- `start`, `get`: the two operations; `member`: the list in the answer; `sorts`: the values of SortBy, the default first;
+- `start`, `get`: the operations; `member`: the list in the answer; `sorts`: the values of SortBy, the default first;
   `aggregates`: whether it has AggregateBy; `model_version`: the member that carries the version, and its value;
 - `check`: what is wrong with a request beyond the service model, before the job is made;
 - `analysers`: what looks at the video (see `vision.video.analysis`), for a job;
