@@ -2,8 +2,9 @@
 
 A card names its model's form in `[preprocess]`:
 
-- `"dense"`: the detectors trained here. One input, (1, H, W, 3) uint8 RGB with sides in multiples of 32; outputs
-  `boxes` (1, N, 4) xyxy in input pixels and `scores` (1, N, C).
+- `"dense"`: the detectors trained here. One input, (1, H, W, 3) uint8 RGB with sides in multiples of 32; outputs, per
+  cell of the strides 8, 16 and 32, `scores` (1, N, C) and `sides` (1, N, 4): how many pixels the box reaches to the
+  left, top, right and bottom of the cell's centre.
 - `"yolox"`: YOLOX exports without decoding (Ge et al. 2021, arXiv:2107.08430, `demo/ONNXRuntime` of its repository).
   One output (1, N, 5 + C): per cell of the strides 8, 16 and 32 the centre's offset and the sides' logarithms in
   strides, then objectness and class probabilities.
@@ -33,8 +34,8 @@ from openrek.vision.runtime import CardError, Model
 Floats = NDArray[np.float32]
 Form = Literal["dense", "yolox", "detr-boxes", "detr-queries"]
 
-STRIDE = 32
-YOLOX_STRIDES = (8, 16, 32)
+STRIDES = (8, 16, 32)
+STRIDE = STRIDES[-1]
 
 
 class Preprocess(BaseModel):
@@ -125,8 +126,17 @@ def _tensor(fitted: Fitted, how: Preprocess) -> Floats:
 
 
 def _dense(model: Model, fitted: Fitted, how: Preprocess) -> Found:
-    boxes, scores = _outputs(model, {model.input_names[0]: fitted.pixels[None]}, ("boxes", "scores"))
-    return Found(boxes[0], scores[0])
+    scores, sides = _outputs(model, {model.input_names[0]: fitted.pixels[None]}, ("scores", "sides"))
+    return Found(decode_sides(sides[0], fitted.pixels.shape[0], fitted.pixels.shape[1]), scores[0])
+
+
+def decode_sides(sides: Floats, height: int, width: int) -> Floats:
+    """Boxes (N, 4) xyxy of the distances (N, 4) of their sides from the cells' centres, all in pixels; raises CardError
+    where N is not that of an input of this size."""
+    origins, strides = _grid(height, width)
+    _check(len(sides), len(origins), height, width)
+    centre = (origins + np.float32(0.5)) * strides
+    return np.hstack([centre - sides[:, :2], centre + sides[:, 2:]])
 
 
 def _yolox(model: Model, fitted: Fitted, how: Preprocess) -> Found:
@@ -147,10 +157,15 @@ def decode_yolox(raw: Floats, height: int, width: int) -> Found:
     return Found(boxes, raw[:, 5:] * raw[:, 4:5])
 
 
+def _check(cells: int, expected: int, height: int, width: int) -> None:
+    if cells != expected:
+        raise CardError(f"The model answers {cells} cells; a {width} x {height} input has {expected}.")
+
+
 def _grid(height: int, width: int) -> tuple[Floats, Floats]:
-    """Cell origins (N, 2) in cells and strides (N, 1), in YOLOX's order: fine to coarse, row by row."""
+    """Cell origins (N, 2) in cells and strides (N, 1), fine to coarse, row by row."""
     origins, strides = [], []
-    for stride in YOLOX_STRIDES:
+    for stride in STRIDES:
         rows, columns = height // stride, width // stride
         y, x = np.divmod(np.arange(rows * columns), columns)
         origins.append(np.stack([x, y], axis=1))
