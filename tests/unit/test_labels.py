@@ -5,13 +5,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+import openrek.vision.models
 from openrek.contract.errors import InvalidParameterException
 from openrek.service.labels import LabelFilter, label_members, percent, property_members, wanted_features
 from openrek.vision.backbone import LONGEST_SIDE, SHORT_SIDE, STRIDE, features, fit, regions
+from openrek.vision.faces import Faces
+from openrek.vision.faces.attributes import FaceAttributes
 from openrek.vision.image import Picture, load_image
-from openrek.vision.labels import FoundLabel, Instance, Label, Taxonomy, assemble, image_properties, tag
+from openrek.vision.labels import FoundLabel, Instance, Label, Taxonomy, Thing, assemble, image_properties, tag
+from openrek.vision.labels.detect import PICTURE_SIDE, things
+from openrek.vision.labels.everyday import everyday
+from openrek.vision.labels.people import match, people, traits
 from openrek.vision.labels.tagger import calibrate, label_scores, read_tags
+from openrek.vision.labels.taxonomy import taxonomy
+from openrek.vision.look import Look
+from openrek.vision.objects import Objects
 from openrek.vision.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -115,13 +126,13 @@ TABLE = Taxonomy(
 
 
 def test_every_ancestor_is_returned_and_at_least_as_sure() -> None:
-    found = {each.label.name: each.confidence for each in assemble([("Woman", 0.9), ("Person", 0.4)], {}, TABLE)}
-    assert found == {"Woman": 0.9, "Female": 0.9, "Person": 0.9}
+    found = {each.label.name: each.confidence for each in assemble([[("Woman", 0.9), ("Person", 0.4)]], [], TABLE)}
+    assert found == pytest.approx({"Woman": 0.9, "Female": 0.9, "Person": 0.9})
 
 
-def test_the_best_evidence_counts_and_order_is_by_confidence_then_name() -> None:
-    found = assemble([("Face", 0.5), ("Car", 0.7), ("Face", 0.6), ("Man", 0.7)], {}, TABLE)
-    assert [(each.label.name, each.confidence) for each in found] == [
+def test_the_best_evidence_of_a_source_counts_and_order_is_by_confidence_then_name() -> None:
+    found = assemble([[("Face", 0.5), ("Car", 0.7), ("Face", 0.6), ("Man", 0.7)]], [], TABLE)
+    assert [(each.label.name, pytest.approx(each.confidence)) for each in found] == [
         ("Car", 0.7),
         ("Man", 0.7),
         ("Person", 0.7),
@@ -129,17 +140,133 @@ def test_the_best_evidence_counts_and_order_is_by_confidence_then_name() -> None
     ]
 
 
+def test_sources_that_agree_make_a_label_surer_and_its_ancestors_at_least_as_sure() -> None:
+    found = {each.label.name: each.confidence for each in assemble([[("Woman", 0.5)], [("Face", 0.6)]], [], TABLE)}
+    assert found == pytest.approx({"Woman": 0.5, "Female": 0.5, "Face": 0.6, "Person": 0.8})
+    located = assemble([[("Car", 0.5)]], [Thing((0, 0, 9, 9), {"Car": 0.6})], TABLE)
+    assert [(each.confidence, each.instances) for each in located] == [
+        (pytest.approx(0.8), (Instance((0, 0, 9, 9), 0.6),))
+    ]
+
+
+@given(
+    st.lists(st.lists(st.tuples(st.sampled_from(sorted(TABLE)), st.floats(0, 1)), max_size=5), max_size=3),
+    st.lists(st.dictionaries(st.sampled_from(sorted(TABLE)), st.floats(0, 1), max_size=3), max_size=4),
+)
+def test_whatever_is_seen_ancestors_are_as_sure_and_share_boxes(
+    sources: list[list[tuple[str, float]]], names: list[dict[str, float]]
+) -> None:
+    found = assemble(sources, [Thing((0, 0, number, 1), each) for number, each in enumerate(names, 1)], TABLE)
+    by_name = {each.label.name: each for each in found}
+    for each in found:
+        assert 0 <= each.confidence <= 1
+        assert list(each.instances) == sorted(each.instances, key=lambda instance: -instance.confidence)
+        boxes = {instance.box: instance.confidence for instance in each.instances}
+        for above in each.label.ancestors:
+            assert by_name[above].confidence >= each.confidence
+            if TABLE[above].has_boxes:
+                shared = {instance.box: instance.confidence for instance in by_name[above].instances}
+                assert all(shared[box] >= confidence for box, confidence in boxes.items())
+    order = [(-each.confidence, each.label.name) for each in found]
+    assert order == sorted(order)
+
+
 def test_ancestors_share_their_descendants_boxes() -> None:
-    woman, man = Instance((0, 0, 10, 10), 0.8), Instance((20, 0, 30, 10), 0.95)
-    found = {
-        each.label.name: each for each in assemble([("Face", 0.99)], {"Woman": [woman], "Man": [man], "Car": []}, TABLE)
-    }
+    woman, man, both = (0, 0, 10, 10), (20, 0, 30, 10), (0, 0, 30, 10)
+    seen = [Thing(woman, {"Woman": 0.6, "Person": 0.8}), Thing(man, {"Man": 0.95}), Thing(both, {"Face": 0.3})]
+    found = {each.label.name: each for each in assemble([[("Face", 0.99)]], seen, TABLE)}
     assert set(found) == {"Woman", "Female", "Man", "Person", "Face"}
-    assert found["Person"].instances == (man, woman)
-    assert found["Female"].instances == found["Woman"].instances == (woman,)
-    assert found["Face"].instances == ()
-    assert found["Woman"].confidence == pytest.approx(0.8)
-    assert found["Person"].confidence == pytest.approx(0.99)
+    assert found["Person"].instances == (Instance(man, 0.95), Instance(woman, 0.8), Instance(both, 0.3))
+    assert found["Female"].instances == found["Woman"].instances == (Instance(woman, 0.6),)
+    assert found["Face"].instances == (), "Face carries no boxes"
+
+
+# --- people -----------------------------------------------------------------------------------------------------------
+
+
+def faces(*boxes: tuple[float, float, float, float]) -> Faces:
+    count = len(boxes)
+    return Faces(
+        boxes=np.array(boxes, np.float32).reshape(count, 4),
+        confidences=np.full(count, 0.9, np.float32),
+        landmarks=np.zeros((count, 5, 2), np.float32),
+        pose=np.zeros((count, 3), np.float32),
+        brightness=np.zeros(count, np.float32),
+        sharpness=np.zeros(count, np.float32),
+    )
+
+
+def persons(*boxes: tuple[float, float, float, float]) -> Objects:
+    count = len(boxes)
+    scores = np.linspace(0.9, 0.5, count, dtype=np.float32)
+    return Objects(np.array(boxes, np.float32).reshape(count, 4), scores, np.zeros(count, np.int64), ("person",))
+
+
+def test_a_face_belongs_to_the_smallest_person_that_holds_it_high_up() -> None:
+    child, mother, far = (40, 50, 70, 100), (30, 0, 80, 100), (200, 0, 240, 100)
+    found = match(faces((45, 55, 60, 70), (45, 5, 65, 30), (210, 70, 225, 90)), persons(mother, child, far))
+    assert found == [1, 0, -1], "the last face is at the feet of a box: a picture on a shirt, or somebody unseen"
+
+
+def test_two_faces_do_not_share_a_person() -> None:
+    assert match(faces((10, 0, 30, 20), (35, 0, 45, 10)), persons((0, 0, 50, 100))) == [0, -1]
+    assert match(faces((10, 0, 30, 20)), persons()) == [-1]
+    assert match(faces(), persons((0, 0, 50, 100))) == []
+
+
+@pytest.mark.parametrize(
+    ("age", "likely", "unlikely"),
+    [((2, 8), {"Child"}, {"Adult", "Man", "Woman"}), ((34, 48), {"Adult", "Woman"}, {"Child", "Baby", "Man"})],
+)
+def test_traits_follow_from_age_and_looks(age: tuple[int, int], likely: set[str], unlikely: set[str]) -> None:
+    known = FaceAttributes(age=np.array([age], np.int32), male=np.array([0.05], np.float32))
+    found = traits(known, 0)
+    assert all(found[name] > 0.8 for name in likely)
+    assert all(found[name] < 0.2 for name in unlikely)
+    assert set(found) <= set(taxonomy())
+    assert all(0 <= value <= 1 for value in found.values())
+
+
+def test_people_in_a_photo_have_boxes_where_a_detector_finds_them(runtime: Runtime, media: Path) -> None:
+    """Faces come from the face detector's published weights, boxes from a stand-in for the detector."""
+    look = Look(load_image(media / "photos" / "three-women.jpg", longest=PICTURE_SIDE), runtime)
+    wide = float(look.picture.width), float(look.picture.height)
+    look.__dict__["objects"] = persons((0, 0, *wide))
+    look.__dict__["faces"] = faces((0.4 * wide[0], 0.1 * wide[1], 0.5 * wide[0], 0.3 * wide[1]))
+    evidence, found = people(look)
+    assert evidence == []
+    assert [thing.box for thing in found] == [(0, 0, *wide)]
+    assert found[0].names["Person"] > 0.98
+    assert {"Face", "Adult", "Smile"} <= set(found[0].names)
+
+
+def test_what_a_detector_names_becomes_labels() -> None:
+    boxes = np.array([[0, 0, 5, 5], [1, 1, 9, 9], [2, 2, 8, 8]], np.float32)
+    scores, classes = np.array([0.9, 0.6, 0.5], np.float32), np.array([0, 2, 1])
+    found = things(Objects(boxes, scores, classes, ("hard_hat", "head_bare", "person")))
+    assert [(each.box, each.names) for each in found] == [((0, 0, 5, 5), {"Hardhat": pytest.approx(0.9)})]
+
+
+def test_every_class_of_a_coco_detector_is_a_label_with_boxes() -> None:
+    names = (Path(openrek.vision.models.__path__[0]) / "coco80.txt").read_text().split()
+    labels = [taxonomy().by_evidence[f"objects:{name}"] for name in names]
+    assert len({label.name for label in labels}) == len(names) == 80
+    assert all(label.has_boxes for label in labels)
+
+
+# --- everyday concepts ------------------------------------------------------------------------------------------------
+
+
+def test_everyday_concepts_of_photos(runtime: Runtime, photos: dict[str, Path]) -> None:
+    seen = {
+        name: dict(everyday(Look(load_image(photos[name]), runtime)))
+        for name in ("china", "chelsea", "coffee", "hopper", "rocket")
+    }
+    assert seen["china"]["Building"] > 0.5 > seen["coffee"]["Building"]
+    assert seen["china"]["Outdoors"] > 0.5 > seen["coffee"]["Outdoors"]
+    assert seen["rocket"]["Sky"] > 0.5 > seen["chelsea"]["Sky"]
+    assert seen["hopper"]["Person"] > 0.5 > seen["chelsea"]["Person"]
+    assert all(0 <= value <= 1 for found in seen.values() for value in found.values())
 
 
 # --- the request ------------------------------------------------------------------------------------------------------
@@ -265,6 +392,12 @@ def test_all_lists_are_present_and_a_child_keeps_its_parents() -> None:
         "Aliases": [],
         "Categories": [{"Name": "Person Description"}],
     }
+
+
+def test_instances_below_the_threshold_are_left_out() -> None:
+    found = [FoundLabel(CAR, 0.9, (Instance((0, 0, 9, 9), 0.55), Instance((5, 5, 9, 9), 0.54)))]
+    (member,) = label_members(found, PICTURE, choice=EVERYTHING)
+    assert [instance["Confidence"] for instance in member["Instances"]] == [percent(0.55)]
 
 
 def test_instances_are_ratios_and_carry_colours_only_when_asked() -> None:

@@ -39,7 +39,7 @@ class Looker:
         look = Look(picture, self.services.runtime)
         labels = tuple(
             Seen(Kind.LABEL, found.label.name, found.confidence, found.label.aliases)
-            for found in detect_labels(picture, self.services.runtime)
+            for found in detect_labels(look)
             if found.confidence >= LEAST
         )
         taken = date_taken(data)

@@ -13,6 +13,7 @@ from openrek.service.operation import Response, operation
 from openrek.service.services import Services
 from openrek.vision.image import Picture
 from openrek.vision.labels import (
+    FACE_SEARCH_SIDE,
     PICTURE_SIDE,
     FoundLabel,
     ImageProperties,
@@ -24,6 +25,7 @@ from openrek.vision.labels import (
     image_properties,
 )
 from openrek.vision.labels.colours import DominantColour
+from openrek.vision.look import Look
 
 if TYPE_CHECKING:
     from types_boto3_rekognition.type_defs import (
@@ -60,7 +62,7 @@ def detect(request: "DetectLabelsRequestTypeDef", call: Call, services: Services
     labels: list[LabelTypeDef] = []
     if GENERAL_LABELS in features:
         labels = label_members(
-            detect_labels(picture, services.runtime),
+            detect_labels(Look(picture, services.runtime, face_search_side=FACE_SEARCH_SIDE)),
             picture,
             choice=choice,
             min_confidence=request.get("MinConfidence", MIN_CONFIDENCE),
@@ -146,7 +148,8 @@ def label_members(
 ) -> "list[LabelTypeDef]":
     """The labels that pass, best first, ties by name: at most `max_labels`, never more than MAX_LABELS.
 
-    min_confidence: 0..100, inclusive, compared with the confidence as it is sent. instance_colours: how many dominant
+    min_confidence: 0..100, inclusive, of labels and of instances, compared with confidences as they are sent; a label
+    that tags are sure of may thus have no instance, where no box is sure enough. instance_colours: how many dominant
     colours each instance carries; None for no such member. Labels are cut after filtering, ancestors included.
     """
     # the threshold in the same precision: a client may send back a confidence that it read
@@ -161,7 +164,11 @@ def label_members(
         {
             "Name": each.label.name,
             "Confidence": confidence,
-            "Instances": [_instance(instance, picture, instance_colours) for instance in each.instances],
+            "Instances": [
+                _instance(instance, picture, instance_colours)
+                for instance in each.instances
+                if percent(instance.confidence) >= threshold
+            ],
             "Parents": [{"Name": name} for name in each.label.ancestors],
             "Aliases": [{"Name": name} for name in each.label.aliases],
             "Categories": [{"Name": each.label.category}],

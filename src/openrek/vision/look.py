@@ -6,21 +6,39 @@ index and video analysis hand one `Look` to all of them.
 
 from functools import cached_property
 
+import numpy as np
+
+from openrek.vision import objects
 from openrek.vision.backbone import Features, features
 from openrek.vision.faces import Faces, detect_faces
+from openrek.vision.faces.detector import SEARCH_SIDE
 from openrek.vision.image import Picture
+from openrek.vision.objects import Objects, detect_objects
 from openrek.vision.runtime import Runtime
+
+NOTHING = Objects(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64), ())
 
 
 class Look:
     """A picture with its models' answers. Every part raises ModelError where its model cannot be had or run.
 
+    face_search_side: longest side at which faces are searched; less is faster and misses small faces.
+    detector: the catalogue's model that finds objects.
     Not thread-safe: a look belongs to the call that made it.
     """
 
-    def __init__(self, picture: Picture, runtime: Runtime) -> None:
+    def __init__(
+        self,
+        picture: Picture,
+        runtime: Runtime,
+        *,
+        face_search_side: int = SEARCH_SIDE,
+        detector: str = objects.MODEL,
+    ) -> None:
         self.picture = picture
         self.runtime = runtime
+        self._face_search_side = face_search_side
+        self._detector = detector
 
     @cached_property
     def features(self) -> Features:
@@ -29,5 +47,12 @@ class Look:
 
     @cached_property
     def faces(self) -> Faces:
-        """All faces, searched at the picture's full size."""
-        return detect_faces(self.picture, self.runtime)
+        """The faces, largest first."""
+        return detect_faces(self.picture, self.runtime, search_side=self._face_search_side)
+
+    @cached_property
+    def objects(self) -> Objects:
+        """The objects with boxes, surest first; none where the catalogue has no such detector."""
+        if self._detector not in self.runtime.catalogue:
+            return NOTHING
+        return detect_objects(self.picture, self.runtime, model=self._detector)

@@ -1,0 +1,125 @@
+"""People: who stands in which box, and what their faces say about them.
+
+A face is a person even where the detector of objects sees none. Where a face lies in the upper part of a person's box,
+what it says (a woman, a child, a smile, glasses) is said of that box, so that Woman and Child carry instances.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openrek.vision import geometry
+from openrek.vision.faces import Faces
+from openrek.vision.faces.attributes import FaceAttributes, Trait, face_attributes
+from openrek.vision.labels.assemble import Thing
+from openrek.vision.look import Look
+from openrek.vision.objects import Objects
+
+Floats = NDArray[np.float32]
+
+PERSON: Final = "person"
+"""The detector's class of people."""
+
+READ_FACES: Final = 10
+"""Traits are read of so many faces, the largest."""
+
+LEAST_FACE: Final = 0.02
+"""Traits are read of faces at least this high, as a share of the picture's longest side."""
+
+TRAITS: Final = (Trait.AGE, Trait.GENDER, Trait.SMILE, Trait.EYEGLASSES, Trait.SUNGLASSES, Trait.BEARD)
+
+_INSIDE: Final = 0.7  # least share of a face inside the box of its person
+_UPPER: Final = 0.6  # a face's middle lies in this upper share of its person's box
+
+Claims = dict[str, float]
+
+
+def people(look: Look) -> tuple[list[tuple[str, float]], list[Thing]]:
+    """Evidence of faces that have no person's box, and a Thing for each person's box."""
+    faces, persons = look.faces, look.objects.of(PERSON)
+    claims = face_claims(look)
+    owners = match(faces, persons)
+    evidence = [item for claim, owner in zip(claims, owners, strict=True) if owner < 0 for item in claim.items()]
+    things = []
+    for index in range(len(persons)):
+        names: Claims = {"Person": float(persons.scores[index])}
+        for claim, owner in zip(claims, owners, strict=True):
+            if owner == index:
+                # the box holds a person as surely as either of them says
+                names["Person"] = 1 - (1 - names["Person"]) * (1 - claim["Face"])
+                names.update(claim)
+        left, top, right, bottom = (float(value) for value in persons.boxes[index])
+        things.append(Thing((left, top, right, bottom), names))
+    return evidence, things
+
+
+def match(faces: Faces, persons: Objects) -> list[int]:
+    """For each face the index of the person's box it belongs to, or -1: (F,). A box takes one face, the largest.
+
+    Of the boxes that hold the face in their upper part, the one whose size fits a person with such a head best.
+    """
+    owners = [-1] * len(faces)
+    if not len(faces) or not len(persons):
+        return owners
+    heads = np.maximum(geometry.area(faces.boxes), 1)
+    inside = geometry.intersection(faces.boxes, persons.boxes) / heads[:, None]
+    middle = (faces.boxes[:, 1] + faces.boxes[:, 3]) / 2
+    top, height = persons.boxes[:, 1], persons.boxes[:, 3] - persons.boxes[:, 1]
+    upper = (middle[:, None] - top[None]) / np.maximum(height, 1)[None] <= _UPPER
+    fit = np.where(upper & (inside >= _INSIDE), geometry.area(persons.boxes)[None], np.inf)
+    for face in np.argsort(-heads, kind="stable"):
+        free = np.array([np.inf if index in owners else fit[face, index] for index in range(len(persons))])
+        best = int(free.argmin())
+        if np.isfinite(free[best]):
+            owners[int(face)] = best
+    return owners
+
+
+def face_claims(look: Look) -> list[Claims]:
+    """For each face the labels that follow from it: Face for all, traits for the largest."""
+    faces = look.faces
+    claims: list[Claims] = [{"Face": float(confidence)} for confidence in faces.confidences]
+    least = LEAST_FACE * max(look.picture.width, look.picture.height)
+    heights = faces.boxes[:, 3] - faces.boxes[:, 1]
+    chosen = np.flatnonzero(heights >= least)[:READ_FACES]
+    if len(chosen):
+        known = face_attributes(look.picture, faces.select(chosen), look.runtime, TRAITS)
+        for place, index in enumerate(chosen):
+            sure = claims[index]["Face"]
+            claims[index].update({name: sure * value for name, value in traits(known, place).items()})
+    return claims
+
+
+def traits(known: FaceAttributes, place: int) -> Claims:
+    """Labels of one face with their probabilities given that it is a face."""
+    assert known.age is not None
+    assert known.male is not None
+    low, high = (float(value) for value in known.age[place])
+    male = float(known.male[place])
+    child, baby = younger_than(low, high, 13.0), younger_than(low, high, 3.0)
+    adult = 1 - younger_than(low, high, 20.0)
+    return {
+        "Baby": baby,
+        "Child": child,
+        "Adult": adult,
+        "Man": male * adult,
+        "Woman": (1 - male) * adult,
+        "Smile": _value(known.smile, place),
+        "Glasses": max(_value(known.eyeglasses, place), _value(known.sunglasses, place)),
+        "Sunglasses": _value(known.sunglasses, place),
+        "Beard": _value(known.beard, place),
+    }
+
+
+def younger_than(low: float, high: float, years: float) -> float:
+    """Probability that a person is younger than `years`, from the range of ages that a face was given.
+
+    The range holds about four of five true ages; read as a normal distribution, its half is 1.28 deviations.
+    """
+    middle, deviation = (low + high) / 2, max((high - low) / 2 / 1.28, 1.0)
+    return float(1 / (1 + np.exp(-1.702 * (years - middle) / deviation)))
+
+
+def _value(column: Floats | None, place: int) -> float:
+    return 0.0 if column is None else float(column[place])

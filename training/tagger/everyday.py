@@ -1,0 +1,241 @@
+"""Fit the heads for everyday concepts (Outdoors, Water, Street, Person ...) on the tagger's embeddings.
+
+    python -m training.tagger.everyday --data DATA --samples SAMPLES
+
+DATA holds `street-boxes` (Pascal VOC 2007) and `scenes` (Intel's scenes, 64 pixels); SAMPLES is a checkout of
+github.com/EliSchwartz/imagenet-sample-images, one picture of each ImageNet class. `everyday.csv` says what 1,350 of
+these pictures show; it was written for this project by looking at each of them at 130 pixels. Writes
+src/openrek/vision/models/everyday.onnx and prints the table its card shows.
+
+Each head is a logistic regression on the embedding of the whole picture. A picture is learned twice, as it is and
+reduced to 64 pixels, so that the small scenes teach scenes and not smallness. What a label does not settle (whether a
+photo of the sea shows sky) takes no part. In use a head's score is the mean of the whole picture's and of the best
+region's; a second logistic regression on scores of pictures left out (five folds) makes it a probability.
+"""
+
+import argparse
+import csv
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from onnx import TensorProto, checker, helper, numpy_helper
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score
+
+import openrek.vision.models
+from openrek.vision.backbone import STRIDE, fit, regions
+from openrek.vision.runtime.session import Session
+
+HERE = Path(__file__).parent
+MODELS = Path(openrek.vision.models.__path__[0])
+# fmt: off
+CONCEPTS = (
+    "Outdoors", "Indoors", "Water", "Sky", "Grass", "Tree", "Plant", "Flower", "Mountain", "Rock", "Sand", "Beach",
+    "Snow", "Street", "Road", "Building", "Crowd", "Night", "Person", "Sea", "Forest",
+)
+SCENES = {  # what a scene shows, and what it may show; everything else it does not
+    "buildings": ("Outdoors Building", "Indoors Water Sky Grass Tree Plant Street Road Person Crowd Night Flower"),
+    "forests": ("Outdoors Tree Plant Forest", "Water Sky Grass Flower Mountain Rock Snow Road Person"),
+    "glacier": ("Outdoors Snow", "Water Sky Mountain Rock Sea Grass Plant Tree Person Beach Sand"),
+    "mountains": (
+        "Outdoors Mountain", "Water Sky Snow Rock Tree Plant Grass Sea Forest Road Person Building Sand Flower Beach"
+    ),
+    "sea": ("Outdoors Water Sea", "Sky Sand Beach Mountain Rock Person Night Building Plant Tree Grass Snow"),
+    "street": ("Outdoors Street Road", "Building Sky Tree Plant Person Crowd Night Grass Flower Water Snow"),
+}
+# fmt: on
+SCENE_PICTURES, SCENE_WEIGHT, SMALL_WEIGHT = 100, 0.25, 0.7  # of each scene; of a scene, of a reduced copy
+SMALL = 64
+STRENGTH = 0.0007  # inverse of the L2 penalty, chosen on the folds
+FOLDS = 5
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """One picture: embeddings (R, 1280), the whole first; truth (K,) 1, 0 or NaN; its fold; its weight."""
+
+    embeddings: Floats
+    truth: Floats
+    fold: int
+    weight: float
+
+
+def truth_of(shown: set[str]) -> Floats:
+    """1, 0 or NaN for each concept, from the words of everyday.csv."""
+    if shown & {"Grass", "Tree", "Flower"}:
+        shown |= {"Plant"}
+    if {"Sand", "Water"} <= shown:
+        shown |= {"Beach"}
+    unknown: set[str] = set()
+    if not shown & {"Outdoors", "Indoors"}:
+        unknown |= {"Outdoors", "Indoors"}  # a thing in a studio, or too close to tell
+    if "Water" in shown:
+        unknown |= {"Sea"}
+    if shown & {"Tree", "Plant"}:
+        unknown |= {"Forest"}
+    return _row(shown, unknown)
+
+
+def _row(shown: set[str], unknown: set[str]) -> Floats:
+    return np.array([1 if c in shown else np.nan if c in unknown else 0 for c in CONCEPTS], np.float32)
+
+
+def pictures(data: Path, samples: Path, session: Session) -> Iterator[Seen]:
+    folders = {"street-boxes": data / "street-boxes", "imagenet-samples": samples}
+    with (HERE / "everyday.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            truth = truth_of(set(filter(None, row["shown"].split("|"))))
+            fold = int(hashlib.sha256(row["image"].encode()).hexdigest(), 16) % FOLDS
+            pixels = _read(folders[row["source"]] / row["image"])
+            yield Seen(embed(pixels, session), truth, fold, 1.0)
+            yield Seen(embed(_reduced(pixels), session), truth, fold, SMALL_WEIGHT)
+    for scene, (shown, unknown) in SCENES.items():
+        for path in sorted((data / "scenes").glob(f"{scene}_*"))[:SCENE_PICTURES]:
+            truth = _row(set(shown.split()), set(unknown.split()))
+            fold = int(hashlib.sha256(path.name.encode()).hexdigest(), 16) % FOLDS
+            yield Seen(embed(_read(path), session), truth, fold, SCENE_WEIGHT)
+
+
+def embed(pixels: NDArray[np.uint8], session: Session) -> Floats:
+    fitted = fit(pixels)
+    rows, columns = (side // STRIDE for side in fitted.shape[:2])
+    feeds = {"pixels": fitted[None], "regions": regions(rows, columns)[None]}
+    return np.asarray(session.run(feeds, ("embedding",))[0][0], np.float32)
+
+
+def _read(path: Path) -> NDArray[np.uint8]:
+    picture = cv2.imread(str(path))
+    if picture is None:
+        raise SystemExit(f"{path} cannot be read; unpack images.zip of the data sets beside their labels.csv")
+    return np.asarray(picture[..., ::-1], np.uint8)
+
+
+def _reduced(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    scale = min(1.0, SMALL / min(pixels.shape[:2]))
+    return np.asarray(cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class Heads:
+    """weight (K, 1280), bias (K,): scores of an embedding, linear; slope and offset (K,): of a pooled score's odds."""
+
+    weight: Floats
+    bias: Floats
+    slope: Floats
+    offset: Floats
+
+
+def fit_heads(seen: list[Seen]) -> tuple[Heads, Floats]:
+    """The heads, and the pooled scores (N, K) of every picture by heads that had not seen it."""
+    whole = np.stack([each.embeddings[0] for each in seen])
+    truth = np.stack([each.truth for each in seen])
+    weights = np.array([each.weight for each in seen])
+    folds = np.array([each.fold for each in seen])
+    middle, spread = whole.mean(axis=0), whole.std(axis=0) + 1e-6
+    held_out = np.zeros(truth.shape, np.float32)
+    parts = []
+    for column in range(len(CONCEPTS)):
+        known = ~np.isnan(truth[:, column])
+        for fold in range(FOLDS):
+            taught = known & (folds != fold)
+            weight, bias = _line((whole[taught] - middle) / spread, truth[taught, column], weights[taught])
+            for place in np.flatnonzero(folds == fold):
+                held_out[place, column] = pooled((seen[place].embeddings - middle) / spread @ weight + bias)
+        weight, bias = _line((whole[known] - middle) / spread, truth[known, column], weights[known])
+        judged = known & (weights >= SMALL_WEIGHT)  # the scenes are no everyday photos
+        if truth[judged, column].sum() == 0:
+            judged = known
+        odds = LogisticRegression(C=10.0).fit(held_out[judged, column, None], truth[judged, column], weights[judged])
+        parts.append((weight / spread, bias - (middle / spread) @ weight, odds.coef_[0, 0], odds.intercept_[0]))
+    columns = [np.array(column, np.float32) for column in zip(*parts, strict=True)]
+    return Heads(*columns), held_out
+
+
+def _line(x: Floats, y: Floats, weights: NDArray[np.float64]) -> tuple[Floats, float]:
+    model = LogisticRegression(C=STRENGTH, max_iter=300).fit(x, y, weights)
+    return np.asarray(model.coef_[0], np.float32), float(model.intercept_[0])
+
+
+def pooled(scores: Floats) -> float:
+    """The whole picture, which comes first, and the best region count half each."""
+    return float((scores[0] + scores.max()) / 2)
+
+
+def write(heads: Heads, path: Path) -> None:
+    """The heads as ONNX: `embedding` (R, 1280) of one picture -> `confidences` (K,)."""
+    weight = (heads.weight * heads.slope[:, None]).T
+    bias = heads.bias * heads.slope + heads.offset
+    constants = {
+        "weight": weight.astype(np.float16),
+        "bias": bias.astype(np.float32),
+        "first": np.array([0], np.int64),
+        "half": np.float32(0.5),
+    }
+    nodes = [
+        helper.make_node("Cast", ["weight"], ["wide"], to=TensorProto.FLOAT),
+        helper.make_node("Gemm", ["embedding", "wide", "bias"], ["scores"]),
+        helper.make_node("Gather", ["scores", "first"], ["whole"], axis=0),
+        helper.make_node("ReduceMax", ["scores"], ["best"], axes=[0], keepdims=1),
+        helper.make_node("Add", ["whole", "best"], ["sum"]),
+        helper.make_node("Mul", ["sum", "half"], ["mean"]),
+        helper.make_node("Sigmoid", ["mean"], ["likely"]),
+        helper.make_node("Squeeze", ["likely", "first"], ["confidences"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "everyday",
+        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["regions", weight.shape[0]])],
+        [helper.make_tensor_value_info("confidences", TensorProto.FLOAT, [len(CONCEPTS)])],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    opset = [helper.make_opsetid("", 17)]
+    model = helper.make_model(graph, opset_imports=opset, producer_name="openrek training/tagger")
+    model.ir_version = 8
+    helper.set_model_props(model, {"names": ",".join(CONCEPTS)})
+    checker.check_model(model)
+    content = model.SerializeToString(deterministic=True)
+    path.write_bytes(content)
+    print(f"{path.name}: {len(content):,} bytes, SHA-256 {hashlib.sha256(content).hexdigest()}")
+
+
+def report(seen: list[Seen], heads: Heads, held_out: Floats) -> None:
+    """Each concept on photos left out: how many show it, average precision, precision and recall at 55 %."""
+    native = np.array([each.weight == 1.0 for each in seen])
+    truth = np.stack([each.truth for each in seen])[native]
+    odds = held_out[native] * heads.slope + heads.offset
+    print(f"{'concept':10} shown    AP  precision  recall at 55 %")
+    for column, name in enumerate(CONCEPTS):
+        known = ~np.isnan(truth[:, column])
+        shown, given = truth[known, column] == 1, 1 / (1 + np.exp(-odds[known, column])) >= 0.55
+        if not shown.any():
+            print(f"{name:10} (taught by scenes only)")
+            continue
+        right = (shown & given).sum()
+        precision = right / max(given.sum(), 1)
+        found = average_precision_score(shown, odds[known, column])
+        print(f"{name:10} {shown.sum():5}  {found:.2f}  {precision:9.2f}  {right / shown.sum():6.2f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--samples", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=MODELS / "everyday.onnx")
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    session = Session("tagger", MODELS / "tagger.onnx", options.threads)
+    seen = list(pictures(options.data, options.samples, session))
+    heads, held_out = fit_heads(seen)
+    report(seen, heads, held_out)
+    write(heads, options.out)
+
+
+if __name__ == "__main__":
+    main()
