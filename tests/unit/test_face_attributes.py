@@ -23,6 +23,7 @@ from openrek.vision.faces.attributes import (
     eight_emotions,
     face_attributes,
 )
+from openrek.vision.faces.pose import head_pose
 from openrek.vision.faces.result import Faces
 from openrek.vision.image import Picture, load_image
 from openrek.vision.runtime import Runtime
@@ -113,7 +114,8 @@ def test_one_trait_costs_and_gives_only_itself(trait: Trait, outputs: set[str], 
     models = Models()
     found = read(2, {trait}, models)
     assert {name for call in models.models[MODEL].asked for name in call} == outputs
-    assert [name for name in FaceAttributes.__slots__ if getattr(found, name) is not None] == [member]
+    beside = ["pose"] if "landmarks" in outputs else []  # as it costs no run
+    assert [name for name in FaceAttributes.__slots__ if getattr(found, name) is not None] == [member, *beside]
     assert len(getattr(found, member)) == 2
 
 
@@ -139,6 +141,17 @@ def test_landmarks_are_the_pictures_pixels() -> None:
     found = read(1, {Trait.LANDMARKS}, Models(), shift=57.0)
     assert found.landmarks is not None
     assert np.allclose(found.landmarks[0], POINTS * 2 + 57, atol=0.05)
+
+
+def test_the_pose_comes_from_the_thirty() -> None:
+    models = Models()
+    turned = np.stack([TEMPLATE * 2 + 100, (TEMPLATE * 2 + 100 - 200) @ np.float32([[0, 1], [-1, 0]]) + 200])
+    picture = picture_of(np.zeros((500, 600, 3), np.uint8))
+    found = face_attributes(picture, faces_at(turned.astype(np.float32)), cast(Runtime, models), {Trait.LANDMARKS})
+    assert found.pose is not None
+    assert found.landmarks is not None
+    assert found.pose == pytest.approx(head_pose(found.landmarks))
+    assert abs((found.pose[1] - found.pose[0] - [90, 0, 0] + 180) % 360 - 180).max() < 1
 
 
 def test_many_faces_go_in_batches_and_keep_their_order() -> None:

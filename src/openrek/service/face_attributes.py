@@ -56,14 +56,21 @@ def selected_attributes(names: Sequence[str]) -> tuple[str, ...]:
 def read_attributes(
     picture: Picture, faces: Faces, runtime: Runtime, attributes: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """The members that `attributes` add, face by face; the networks run once for all of them. Raises ModelError."""
+    """The members that `attributes` add, face by face; the networks run once for all of them. Raises ModelError.
+
+    Where that gave all 30 landmarks, Pose is there too: it is surer than the one from five.
+    """
     if not attributes or not len(faces):
         return [{} for _ in range(len(faces))]
     found = face_attributes(picture, faces, runtime, {TRAITS[name] for name in attributes})
-    return [
+    more = [
         {MEMBERS.get(name, "Landmarks"): _VALUES[name](found, index, picture) for name in attributes}
         for index in range(len(faces))
     ]
+    if found.pose is not None:
+        for members, (roll, yaw, pitch) in zip(more, found.pose.tolist(), strict=True):
+            members["Pose"] = {"Roll": roll, "Yaw": yaw, "Pitch": pitch}
+    return more
 
 
 Value = Callable[[FaceAttributes, int, Picture], Any]

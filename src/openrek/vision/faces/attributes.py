@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from openrek.vision.faces import eyes
 from openrek.vision.faces.align import SIZE, align, inverse, transform
+from openrek.vision.faces.pose import head_pose
 from openrek.vision.faces.result import Faces
 from openrek.vision.image import Picture
 from openrek.vision.runtime import Model, Runtime
@@ -113,6 +114,7 @@ class FaceAttributes:
     emotions: (N, 8) scores 0..1 of EMOTIONS: what the expression looks like.
     eye_direction: (N, 3) yaw and pitch of the gaze in degrees, (0, 0) into the camera, and a confidence 0..1.
     landmarks: (N, 30, 2) x, y of LANDMARKS_30 in pixels of the picture.
+    pose: (N, 3) as `Faces.pose`, but from the 30 landmarks; there whenever they were computed for something.
     """
 
     age: NDArray[np.int32] | None = None
@@ -128,6 +130,7 @@ class FaceAttributes:
     emotions: Floats | None = None
     eye_direction: Floats | None = None
     landmarks: Floats | None = None
+    pose: Floats | None = None
 
 
 def face_attributes(picture: Picture, faces: Faces, runtime: Runtime, wanted: Collection[Trait]) -> FaceAttributes:
@@ -151,8 +154,11 @@ def face_attributes(picture: Picture, faces: Faces, runtime: Runtime, wanted: Co
         found["age"] = np.stack(age_ranges(raw["age"], (low, high)), axis=1)
     if "emotions" in raw:
         found["emotions"] = eight_emotions(raw["emotions"], model.metadata["emotions"].split(","))
-    if Trait.LANDMARKS in asked:
-        found["landmarks"] = transform(inverse(matrices), raw["landmarks"])
+    if "landmarks" in raw:
+        places = transform(inverse(matrices), raw["landmarks"])
+        found["pose"] = head_pose(places)
+        if Trait.LANDMARKS in asked:
+            found["landmarks"] = places
     if asked & _EYES:
         names = model.metadata["attributes"].split(",")
         dark = raw["attributes"][:, names.index("sunglasses")]
@@ -180,7 +186,7 @@ def _outputs_for(asked: frozenset[Trait]) -> list[str]:
 
 
 def _run(model: Model, crops: NDArray[np.uint8], outputs: list[str]) -> dict[str, Floats]:
-    """Outputs by name, each with a row a face; crops and their mirror images are both read and averaged."""
+    """Outputs by name, each with a row a face."""
     parts: list[list[Floats]] = [[] for _ in outputs]
     for start in range(0, max(len(crops), 1), _BATCH):
         batch = crops[start : start + _BATCH]
