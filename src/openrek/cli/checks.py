@@ -268,6 +268,20 @@ def check_models(settings: Settings) -> Iterator[Finding]:
             yield note("models", f"{text}; the first use does", "openrek models pull base")
 
 
+def check_moderation(settings: Settings) -> Iterator[Finding]:
+    """What moderation cannot see, and NudeNet where it is asked for."""
+    from openrek.cli.blind import blind_sentence
+    from openrek.vision.moderation import nudity
+    from openrek.vision.runtime import ModelError
+
+    try:
+        yield note("moderation", blind_sentence(settings))
+    except ModelError as error:
+        yield wrong("moderation", str(error), f"correct or remove the card in {settings.home / 'models.d'}")
+    if settings.nudenet and not nudity.installed():
+        yield wrong("moderation", "OPENREK_NUDENET is on, but NudeNet is not installed", "pip install 'openrek[nudenet]'")
+
+
 def check_index(settings: Settings) -> Iterator[Finding]:
     """Whether the package index has what the base models are taken from."""
     from openrek.cli.models import library_from
@@ -346,6 +360,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     check_folders,
     check_database,
     check_models,
+    check_moderation,
     check_index,
     check_port,
 )

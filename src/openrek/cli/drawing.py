@@ -22,6 +22,7 @@ def annotated(photo: Path, *answers: Mapping[str, Any]) -> "Image":
     legend: list[str] = []
     for answer in answers:
         marks += label_marks(answer.get("Labels", ()), size)
+        legend += [f"{label['Name']} {label['Confidence']:.0f}%" for label in answer.get("ModerationLabels", ())]
         lines = [item for item in answer.get("TextDetections", ()) if item["Type"] == "LINE"]
         marks += text_marks(lines, size)
         marks += face_marks(answer.get("FaceDetails", ()), size)

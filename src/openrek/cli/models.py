@@ -40,6 +40,8 @@ def library_from(settings: Settings, progress: "DownloadBars | None" = None) -> 
 @app.command("list")
 def list_models(as_json: JsonOption = False) -> None:
     """Every model: what it does, its licence and size, and whether its file is here and whole."""
+    from openrek.cli.blind import blind_sentence
+
     library = library_from(settings_from())
     rows = [(card, library.state(card).value) for card in library.catalogue.values()]
     if as_json:
@@ -56,6 +58,7 @@ def list_models(as_json: JsonOption = False) -> None:
         table.add_row(card.name, card.task, card.version, packs, card.licence, size, f"[{STYLES[state]}]{state}[/]")
     console.print(table)
     console.print(f"cache: {library.cache.root}", highlight=False, soft_wrap=True)
+    console.print(blind_sentence(settings_from()), highlight=False, soft_wrap=True, markup=False)
 
 
 @app.command("pull")

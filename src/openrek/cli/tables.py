@@ -57,6 +57,19 @@ def properties_table(answer: Answer) -> Table:
     return table
 
 
+def moderation_table(answer: Answer) -> Table:
+    """Name, confidence, level and parent of every label; the content types."""
+    if not answer["ModerationLabels"] and not answer["ContentTypes"]:
+        return _nothing("nothing unsafe of the kinds that can be seen")
+    table = _table("unsafe", "%", "level", "is a")
+    for label in answer["ModerationLabels"]:
+        level = str(label["TaxonomyLevel"])
+        table.add_row(escape(label["Name"]), f"{label['Confidence']:.1f}", level, escape(label["ParentName"]))
+    for kind in answer["ContentTypes"]:
+        table.add_row(f"[dim]the picture is[/] {escape(kind['Name'])}", f"{kind['Confidence']:.1f}", "", "")
+    return table
+
+
 def faces_table(answer: Answer) -> Table:
     """A row a face."""
     if not answer["FaceDetails"]:
