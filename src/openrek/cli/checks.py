@@ -279,7 +279,9 @@ def check_moderation(settings: Settings) -> Iterator[Finding]:
     except ModelError as error:
         yield wrong("moderation", str(error), f"correct or remove the card in {settings.home / 'models.d'}")
     if settings.nudenet and not nudity.installed():
-        yield wrong("moderation", "OPENREK_NUDENET is on, but NudeNet is not installed", "pip install 'openrek[nudenet]'")
+        yield wrong(
+            "moderation", "OPENREK_NUDENET is on, but NudeNet is not installed", "pip install 'openrek[nudenet]'"
+        )
 
 
 def check_index(settings: Settings) -> Iterator[Finding]:
