@@ -138,6 +138,7 @@ class House:
         done = 0
         while done < steps and worker.work_once():
             done += 1
+        worker.close()
         return done
 
 

@@ -56,12 +56,12 @@ class TaskRunner:
 
         Raises JobFailedError and VideoError where the job cannot succeed, LeaseLostError, and whatever else goes wrong.
         """
-        if task.position == PLAN:
-            self._plan(task, tick)
-        elif task.position == DECIDE:
-            self._decide(task, tick)
-        else:
-            self._observe(task, tick)
+        do = {PLAN: self._plan, DECIDE: self._decide}.get(task.position, self._observe)
+        try:
+            do(task, tick)
+        except Exception:
+            self._close(task.job)  # it may not be tried again, or not here
+            raise
 
     def close(self) -> None:
         """Close the videos that are still open."""
@@ -127,7 +127,8 @@ class TaskRunner:
         decisions = {one.name: one.decide(info, observations(one.name)) for one in analysers}
         rows = self._analysis(task.job).rows(task.job, info, decisions)
         self._queue.decided(task, ticking(rows))
-        self._forget(task.job, etag)
+        self._close(task.job)
+        self._sources.forget(*_object(task.job), etag)
 
     # --- what they need ---------------------------------------------------------------------------------------------
 
@@ -155,11 +156,9 @@ class TaskRunner:
         self._videos[key] = video  # the last one used is the last one closed
         return video
 
-    def _forget(self, job: Job, etag: str) -> None:
-        video = self._videos.pop((job.job_id, etag), None)
-        if video is not None:
-            video.close()
-        self._sources.forget(*_object(job), etag)
+    def _close(self, job: Job) -> None:
+        for key in [key for key in self._videos if key[0] == job.job_id]:
+            self._videos.pop(key).close()
 
 
 class _OpenVideo:

@@ -75,6 +75,10 @@ class Worker:
         self._stopping.set()
         self._courier.wake()
 
+    def close(self) -> None:
+        """Close the videos that are still open; `run` does it at its end."""
+        self._runner.close()
+
     def run(self) -> None:
         """Work until `stop`."""
         threads = [
@@ -95,7 +99,7 @@ class Worker:
                     self._stopping.wait(LOOK_SECONDS)
         finally:
             self.stop()
-            self._runner.close()
+            self.close()
             for thread in threads:
                 thread.join(timeout=5)
             try:
