@@ -43,13 +43,20 @@ class Matched:
         return hits / max(1, int(chosen.sum())), hits / max(1, self.count)
 
 
-def match(samples: Sequence[Sample], found: Sequence[Objects], name: str, overlap: float = 0.5) -> Matched:
-    """Detections of a class against the drawn boxes: the surest takes a box first; what lies on an ignored box, or
-    mostly within one, counts neither way. Detectors that call the class otherwise find nothing."""
+def match(
+    samples: Sequence[Sample],
+    found: Sequence[Objects],
+    name: str,
+    overlap: float = 0.5,
+    truth: tuple[int, ...] = (TRUTH,),
+) -> Matched:
+    """Detections of a class against the drawn boxes, or those of the kinds `truth`: the surest takes a box first; what
+    lies on an ignored box, or mostly within one, counts neither way. A detector that does not know the class finds
+    nothing."""
     scores, right, count = [], [], 0
     for sample, objects in zip(samples, found, strict=True):
         own = sample.boxes[sample.boxes.classes == INDEX[name]]
-        drawn, ignored = own.boxes[own.kinds == TRUTH], own.boxes[own.kinds == IGNORED]
+        drawn, ignored = own.boxes[np.isin(own.kinds, truth)], own.boxes[own.kinds == IGNORED]
         count += len(drawn)
         seen = objects.of(name)
         free = np.ones(len(drawn), bool)

@@ -82,8 +82,11 @@ class Detector(nn.Module):
         self.heads = nn.ModuleList(Head(width, classes, kernel) for kernel in (3, 5, 5))
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        x = ((pixels - 127.0) / 128.0).to(self.precision).contiguous(memory_format=torch.channels_last)
-        fine, middle, coarse = (layer(map_) for layer, map_ in zip(self.lateral, self._taps(x), strict=True))
+        return self.read(self.taps(pixels))
+
+    def read(self, taps: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """What neck and heads make of the trunk's maps."""
+        fine, middle, coarse = (layer(map_) for layer, map_ in zip(self.lateral, taps, strict=True))
         middle_down = self.down[1](torch.cat([_double(coarse), middle], 1))
         fine_down = self.down[0](torch.cat([_double(middle_down), fine], 1))
         middle_up = self.up[0](torch.cat([self.reduce[0](fine_down), middle_down], 1))
@@ -97,7 +100,9 @@ class Detector(nn.Module):
             logits.append(scores)
         return torch.cat(logits, 1).float(), torch.cat(boxes, 1)
 
-    def _taps(self, x: Tensor) -> list[Tensor]:
+    def taps(self, pixels: Tensor) -> list[Tensor]:
+        """The trunk's maps at the three strides."""
+        x = ((pixels - 127.0) / 128.0).to(self.precision).contiguous(memory_format=torch.channels_last)
         trunk, taps = self.trunk, []
         with torch.no_grad():
             x = functional.relu6(convolve(x, trunk._conv_stem, trunk._bn0))

@@ -10,7 +10,9 @@ import argparse
 import copy
 import json
 import math
+import random
 import time
+from collections import deque
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,17 +24,23 @@ from training.objects.batches import Recipe, stream
 from training.objects.classes import NAMES
 from training.objects.network import STRIDES, Detector, cells, start
 
+REMEMBERED = 120
+"""Batches whose maps are kept for another look: about 400 MB."""
+
 
 @dataclass(frozen=True)
 class Plan:
     """One run: `rate` is the highest learning rate, of which the trunk takes `trunk`; it rises for `warm` of the run
-    and falls to zero by a half cosine."""
+    and falls to zero by a half cosine. For the first `head_first` of the run the trunk is left alone, and neck and
+    heads see each batch's maps about `echo` times: the trunk costs most of a step, the heads have most to learn."""
 
     steps: int = 3000
     minutes: float | None = None
     rate: float = 2.5e-3
     trunk: float = 0.25
     warm: float = 0.05
+    head_first: float = 0.35
+    echo: int = 3
     decay: float = 0.03
     average: int = 250
     seed: int = 20261
@@ -97,20 +105,31 @@ def run(cache: Path, imagenet: Path, out: Path, plan: Plan, recipe: Recipe, work
     last += spent
     seen = 0
     part = 0.0
+    recent: deque[tuple[list[Tensor], list[losses.Target]]] = deque(maxlen=REMEMBERED)
+    choice = random.Random(plan.seed)
     while part < 1:
-        pixels, targets = next(batches)
         for group in optimiser.param_groups:
             group["lr"] = rate_at(plan, part) * group["share"]
-        x = pixels.to(device).permute(0, 3, 1, 2).float()
-        points, strides = grid(x.shape[2], x.shape[3], device)
-        moved = [losses.Target(*(value.to(device) for value in vars(target).values())) for target in targets]
-        parts = losses.losses(*net(x), points, strides, moved)
+        if part < plan.head_first and step % plan.echo and recent:
+            taps, targets = choice.choice(recent)
+        else:
+            pixels, targets = next(batches)
+            targets = [losses.Target(*(value.to(device) for value in vars(target).values())) for target in targets]
+            x = pixels.to(device).permute(0, 3, 1, 2).float()
+            with torch.set_grad_enabled(part >= plan.head_first):
+                taps = net.taps(x)
+            if part < plan.head_first:
+                recent.append((taps, targets))
+            else:
+                recent.clear()
+        points, strides = grid(taps[0].shape[2] * STRIDES[0], taps[0].shape[3] * STRIDES[0], device)
+        parts = losses.losses(*net.read(taps), points, strides, targets)
         optimiser.zero_grad(set_to_none=True)
         torch.stack(list(parts.values())).sum().backward()
         torch.nn.utils.clip_grad_norm_(trunk + rest, 10.0)
         optimiser.step()
         follow(average, net, step, plan.average)
-        step, seen = step + 1, seen + len(pixels)
+        step, seen = step + 1, seen + len(targets)
         spent = time.monotonic() - began
         part = spent / (60 * plan.minutes) if plan.minutes else step / plan.steps
         for name, value in parts.items():
