@@ -81,7 +81,7 @@ def clock_of(ticks: NDArray[np.int64], time_base: Fraction, hints: tuple[Fractio
     milliseconds = np.array([int(t) * time_base.numerator * 1000 // time_base.denominator for t in ticks], np.int64)
     usual = int(np.median(intervals))
     nominal = 1 / (max(usual, 1) * time_base)
-    for rate in _candidates(average, hints):
+    for rate in _candidates(average, time_base, hints):
         if _on_grid(ticks, time_base, rate):
             return regular_clock(rate, count, start)
     regular = np.abs(intervals - usual) <= 1
@@ -96,18 +96,20 @@ def clock_of(ticks: NDArray[np.int64], time_base: Fraction, hints: tuple[Fractio
             if end - begin > 1:
                 run = ticks[begin:end]
                 measured = (len(run) - 1) / (int(run[-1] - run[0]) * time_base)
-                nominal = next((r for r in _candidates(measured, hints) if _on_grid(run, time_base, r)), measured)
+                nominal = next(
+                    (r for r in _candidates(measured, time_base, hints) if _on_grid(run, time_base, r)), measured
+                )
         return Clock(nominal, start, count, _floor_ms(last + 1 / nominal), milliseconds)
     average = next((rate for rate in reversed(hints) if abs(rate / average - 1) < _NEAR), average)
     return Clock(average, start, count, _floor_ms(last + 1 / average), milliseconds)
 
 
-def _candidates(measured: Fraction, hints: tuple[Fraction, ...]) -> list[Fraction]:
-    """Rates near a measured one, the most usual first."""
+def _candidates(measured: Fraction, time_base: Fraction, hints: tuple[Fraction, ...]) -> list[Fraction]:
+    """Rates near a measured one, the likeliest first: what whole ticks express exactly, then the usual rates."""
     whole = Fraction(max(1, round(measured)))
     ntsc = Fraction(max(1, round(measured / _NTSC))) * _NTSC
     near = [rate for rate in (whole, ntsc, *hints) if abs(rate / measured - 1) < _SNAP]
-    return [*sorted(near, key=lambda rate: rate not in hints), measured]
+    return [*sorted(near, key=lambda rate: (1 / (rate * time_base)).denominator != 1), measured]
 
 
 def _on_grid(ticks: NDArray[np.int64], time_base: Fraction, rate: Fraction) -> bool:

@@ -13,6 +13,7 @@ from openrek.vision.video.errors import UnreadableVideoError
 
 _BUFFER = 1 << 18
 _STRANGEST_ASPECT = 8
+_GIVE_UP = 20
 _REFUSED = frozenset({"hls", "dash", "concat", "tty", "webvtt", "srt", "ass", "data", "image2", "sdp", "rtsp"})
 """Demuxers that open other files or addresses, or that read any text as a video."""
 
@@ -58,17 +59,20 @@ def open_container(file: BinaryIO) -> av.container.InputContainer:
 def packets(
     container: av.container.InputContainer, *streams: av.stream.Stream
 ) -> Iterator["av.Packet[av.stream.Stream] | None"]:
-    """The packets of these streams in stored order, the flushing one last; None where reading broke off."""
-    reading = container.demux(*streams)
-    while True:
+    """The packets of these streams in stored order, the flushing ones last; None where some could not be read.
+
+    Reading goes on after damage, until nothing comes any more.
+    """
+    failures = 0
+    while failures < _GIVE_UP:
         try:
-            packet = next(reading)
-        except StopIteration:
+            for packet in container.demux(*streams):
+                failures = 0
+                yield packet
             return
         except FFmpegError:
+            failures += 1
             yield None
-            break
-        yield packet
     for stream in streams:  # what the decoder still holds
         flush = av.Packet()
         flush.stream = stream

@@ -1,0 +1,80 @@
+"""Hard cuts: frames at which the whole picture is replaced at once."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openrek.vision.video.sketch import LOOK_BACK, Sketches
+
+REACH = 6
+"""Frames on either side with which a change is compared."""
+
+_LEAST_CHANGE = 1.5
+_LEAST_RATIO = 1.3
+_NEAR = 4
+
+
+def suspects(sketches: Sketches) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Positions (rows of `sketches`) that change more than those around them, and what is known of each: (n, 15).
+
+    A position p means that the picture changes between rows p - 1 and p.
+    """
+    moved, raw, colour = (np.nan_to_num(column) for column in (sketches.moved, sketches.raw, sketches.colour))
+    around = {name: _neighbours(column) for name, column in (("moved", moved), ("raw", raw), ("colour", colour))}
+    changes = (raw >= _LEAST_CHANGE) & (raw >= _LEAST_RATIO * np.median(around["raw"], axis=1))
+    changes[:1] = False
+    places = np.flatnonzero(changes)
+    return places, np.array([_describe(sketches, moved, raw, colour, around, p) for p in places.tolist()]).reshape(
+        -1, 15
+    )
+
+
+def _neighbours(column: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n, 2 * REACH): the values before and after each; 0 beyond the ends."""
+    padded = np.pad(column, REACH)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * REACH + 1)
+    return np.delete(windows, REACH, axis=1)
+
+
+def _describe(
+    sketches: Sketches,
+    moved: NDArray[np.float64],
+    raw: NDArray[np.float64],
+    colour: NDArray[np.float64],
+    around: dict[str, NDArray[np.float64]],
+    p: int,
+) -> list[float]:
+    count = len(moved)
+    later = [float(sketches.back[p + k, k - 1]) for k in range(1, LOOK_BACK + 1) if p + k < count]
+    comparable = [value for value in later if not np.isnan(value)]
+    # how far the frames after are from the frame before, of what this change was: a flash comes back
+    stays = min(comparable) / (moved[p] + 0.5) if comparable else 0.5 if later else 1.0
+    before = sketches.signature[max(0, p - _NEAR) : p].astype(np.float64)
+    after = sketches.signature[p : p + _NEAR].astype(np.float64)
+    old, new = before.mean(axis=0), after.mean(axis=0)
+    within = max(np.abs(before - old).mean(), np.abs(after - new).mean())
+    old_shape, new_shape = old - old.mean(), new - new.mean()
+    alike = (old_shape * new_shape).sum() / np.sqrt((old_shape**2).sum() * (new_shape**2).sum() + 4 * old.size)
+    contrast = (sketches.contrast[p] + sketches.contrast[p - 1]) / 2
+
+    def above(value: float, others: NDArray[np.float64], floor: float) -> float:
+        return float(np.log((value + floor) / (others + floor)))
+
+    near = around["moved"][p, REACH - 1 : REACH + 1].max()
+    second = {name: np.sort(values[p])[-2] for name, values in around.items()}
+    return [
+        np.log(moved[p] + 0.5),
+        np.log(np.nan_to_num(sketches.spread[p]) + 0.5),
+        np.log(raw[p] + 0.5),
+        np.log(colour[p] + 0.25),
+        above(moved[p], second["moved"], 0.5),
+        above(moved[p], around["moved"][p].mean(), 0.5),
+        above(raw[p], second["raw"], 0.5),
+        above(colour[p], second["colour"], 0.25),
+        above(moved[p], near, 0.5),
+        stays,
+        moved[p] / (contrast + 4),
+        float(alike),
+        np.log((within + 0.5) / (np.abs(old - new).mean() + 0.5)),
+        np.log(abs(sketches.light[p] - sketches.light[p - 1]) + 1),
+        above(raw[p], np.array(np.median(around["raw"][p])), 0.5),
+    ]

@@ -1,0 +1,123 @@
+"""Soft transitions: dissolves, fades and wipes, found in the row of small signatures."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openrek.vision.video.sketch import Sketches
+
+LENGTHS = (6, 9, 13, 19, 28, 40)
+"""Spans of frames over which a transition is looked for; one of another length shows in the next longer."""
+
+MARGIN = 16
+"""Frames before and after the longest span that are looked at."""
+
+_LEAST_CHANGE = 6.0
+_LEAST_RATIO = 1.0
+
+Signatures = NDArray[np.float32]
+
+
+def spans(sketches: Sketches, low: int, high: int) -> Iterator[tuple[int, int]]:
+    """Rows (first, last) in low..high-1 between which the picture changes more than just before and just after.
+
+    No hard cut lies between low and high. Of overlapping ones the clearest.
+    """
+    rows = sketches.signature[low:high].reshape(high - low, -1).astype(np.float32)
+    found: list[tuple[float, int, int]] = []
+    for length in LENGTHS:
+        beside = max(3, length // 3)
+        count = len(rows) - length
+        if count <= 0:
+            continue
+        change = np.abs(rows[length:] - rows[:-length]).mean(axis=1)  # from t to t + length
+        calm = np.abs(rows[beside:] - rows[:-beside]).mean(axis=1)  # from t to t + beside
+        before = np.zeros(count, np.float32)
+        before[beside:] = calm[: max(0, count - beside)]
+        after = np.zeros(count, np.float32)
+        ends = np.arange(count) + length
+        inside = ends + beside < len(rows)
+        after[inside] = calm[ends[inside]]
+        ratio = change / (before + after + 2.0)
+        for t in np.flatnonzero((change >= _LEAST_CHANGE) & (ratio >= _LEAST_RATIO)):
+            around = ratio[max(0, t - length // 2) : t + length // 2 + 1]
+            if ratio[t] >= around.max():
+                found.append((float(ratio[t]), int(t), int(t) + length))
+    found.sort(reverse=True)
+    taken: list[tuple[int, int]] = []
+    for _, first, last in found:
+        if all(last <= a or first >= b for a, b in taken):
+            taken.append((first, last))
+            yield low + first, low + last
+
+
+def describe(sketches: Sketches, first: int, last: int, low: int, high: int) -> NDArray[np.float64]:
+    """What is known of a span between two hard cuts at low and high: 15 numbers."""
+    rows = sketches.signature[first : last + 1].reshape(last - first + 1, -1).astype(np.float64)
+    length = last - first
+    old, new = rows[0], rows[-1]
+    difference = new - old
+    square = float((difference**2).sum()) + 1e-6
+    share = (rows - old) @ difference / square
+    rest = rows - old - share[:, None] * difference
+    steps = np.diff(share)
+    cells = np.abs(np.diff(rows, axis=0))
+    weight = np.abs(difference) + 1e-6
+    step = float((np.minimum(cells.max(axis=0), weight)).sum() / weight.sum())
+    when = cells.argmax(axis=0)
+    mean_when = (when * weight).sum() / weight.sum()
+    scatter = float(np.sqrt(((when - mean_when) ** 2 * weight).sum() / weight.sum()) / length)
+    beside = max(3, length // 3)
+    earlier = sketches.signature[max(low, first - beside)].reshape(-1).astype(np.float64)
+    later = sketches.signature[min(high - 1, last + beside)].reshape(-1).astype(np.float64)
+    change = float(np.abs(difference).mean())
+    contrast = sketches.contrast[[first, last]]
+    middle = sketches.contrast[first + length // 3 : last - length // 3 + 1].mean()
+    old_shape, new_shape = old - old.mean(), new - new.mean()
+    alike = float(
+        (old_shape * new_shape).sum() / np.sqrt((old_shape**2).sum() * (new_shape**2).sum() + 4 * old_shape.size)
+    )
+    inside = np.nan_to_num(sketches.moved[first + 1 : last + 1])
+    return np.array(
+        [
+            np.log(change + 0.5),
+            float(np.sqrt((rest**2).sum(axis=1).mean() / square)),
+            float(np.abs(steps).sum()),
+            float(np.abs(steps).max()),
+            step,
+            scatter,
+            np.log((np.abs(old - earlier).mean() + 0.5) / (change + 0.5)),
+            np.log((np.abs(new - later).mean() + 0.5) / (change + 0.5)),
+            alike,
+            np.log((middle + 2) / (contrast.mean() + 2)),
+            np.log(contrast.min() + 1),
+            _moved(old, new) / (change + 0.5),
+            np.log(inside.mean() + 0.5),
+            np.log((inside.max() + 0.5) / (np.median(inside) + 0.5)),
+            float(np.log(length)),
+        ]
+    )
+
+
+def _moved(old: NDArray[np.float64], new: NDArray[np.float64]) -> float:
+    """Mean absolute difference at the shift of the whole picture that fits best."""
+    before, after = old.reshape(9, 16), new.reshape(9, 16)
+    best = np.inf
+    for down in range(-2, 3):
+        for right in range(-4, 5):
+            a = before[max(0, down) : 9 + min(0, down), max(0, right) : 16 + min(0, right)]
+            b = after[max(0, -down) : 9 - max(0, down), max(0, -right) : 16 - max(0, right)]
+            best = min(best, float(np.abs(a - b).mean()))
+    return best
+
+
+def trim(sketches: Sketches, first: int, last: int) -> tuple[int, int]:
+    """The first and last row inside a span that are neither the old picture nor the new one."""
+    rows = sketches.signature[first : last + 1].reshape(last - first + 1, -1).astype(np.float64)
+    difference = rows[-1] - rows[0]
+    share = (rows - rows[0]) @ difference / ((difference**2).sum() + 1e-6)
+    mixed = np.flatnonzero((share > 0.03) & (share < 0.97))
+    if not len(mixed):
+        return first, last
+    return first + int(mixed[0]), first + int(mixed[-1])

@@ -1,0 +1,314 @@
+"""Frames come with exact numbers and times, whatever the file does."""
+
+import io
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from openrek.vision.video import (
+    DamagedVideoError,
+    NoVideoError,
+    UnreadableVideoError,
+    UnsupportedCodecError,
+    UnsupportedFormatError,
+    VideoError,
+    VideoReader,
+    VideoTooLongError,
+    check_profile,
+)
+from tests.video_kit import encode, numbered, read_number, with_matrix
+
+NTSC = Fraction(30000, 1001)
+
+
+def opened(video: bytes) -> VideoReader:
+    return VideoReader.open(io.BytesIO(video))
+
+
+def test_frames_are_numbered_in_order_of_presentation() -> None:
+    with opened(encode((numbered(n) for n in range(60)), options={"bf": "3"})) as reader:
+        frames = [(frame.index, read_number(frame.rgb())) for frame in reader.frames()]
+    assert frames == [(n, n) for n in range(60)]
+    assert reader.info.frames == 60
+    assert reader.corrupt == 0
+
+
+@pytest.mark.parametrize(
+    "rate", [Fraction(15), Fraction(24000, 1001), Fraction(24), Fraction(25), NTSC, Fraction(30), Fraction(60000, 1001)]
+)
+@pytest.mark.parametrize("format", ["mp4", "matroska", "mpegts"])
+def test_the_rate_and_every_timestamp_are_exact(rate: Fraction, format: str) -> None:
+    with opened(encode((numbered(n) for n in range(90)), rate=rate, format=format)) as reader:
+        stamps = [frame.timestamp_ms for frame in reader.frames()]
+        start = reader.info.clock.start
+    assert reader.info.rate == rate  # Matroska's milliseconds and MPEG's 90 kHz notwithstanding
+    assert stamps == [int((start + n / rate) * 1000) for n in range(90)]
+    assert start < Fraction(1, 10)
+
+
+def test_the_spec_s_figures_at_2997() -> None:
+    with opened(encode((numbered(n) for n in range(450)), rate=NTSC)) as reader:
+        clock = reader.info.clock
+    assert [clock.timestamp_ms(n) for n in (299, 300, 449)] == [9976, 10010, 14981]
+    assert reader.info.duration_ms == 15015
+
+
+def test_variable_rate_gives_presentation_times() -> None:
+    times = [0, 40, 80, 200, 230, 270, 500, 510, 900, 1000]
+    video = encode((numbered(n) for n in range(10)), times=times, time_base=Fraction(1, 1000), options={"bf": "0"})
+    with opened(video) as reader:
+        frames = list(reader.frames())
+    assert [frame.timestamp_ms for frame in frames] == times
+    assert [frame.index for frame in frames] == list(range(10))
+    assert not reader.info.clock.constant
+    assert [reader.info.clock.frame_at(ms) for ms in (0, 79, 80, 499, 500, 5000)] == [0, 1, 2, 5, 6, 9]
+
+
+def test_a_dropped_frame_keeps_the_rate_and_shifts_the_times() -> None:
+    times = [n * 1001 for n in range(100) if n != 50]
+    video = encode((numbered(n) for n in range(99)), rate=NTSC, times=times, time_base=Fraction(1, 30000))
+    with opened(video) as reader:
+        stamps = [frame.timestamp_ms for frame in reader.frames()]
+    assert reader.info.rate == NTSC
+    assert stamps[49:52] == [49 * 1001 // 30, 51 * 1001 // 30, 52 * 1001 // 30]
+
+
+@pytest.mark.parametrize("options", [{"bf": "3"}, {"x264-params": "open-gop=1:bframes=3:keyint=24:scenecut=0"}])
+@pytest.mark.parametrize("format", ["mp4", "matroska", "mpegts"])
+def test_chunks_are_exactly_the_whole(options: dict[str, str], format: str) -> None:
+    with opened(encode((numbered(n) for n in range(130)), format=format, options=options)) as reader:
+        whole = [(frame.index, frame.timestamp_ms, frame.luma(32, 18).tobytes()) for frame in reader.frames()]
+        chunks = reader.chunks(0.5)
+        parts = [
+            (frame.index, frame.timestamp_ms, frame.luma(32, 18).tobytes())
+            for chunk in reversed(chunks)
+            for frame in reversed(list(reader.frames(chunk.start, chunk.stop)))
+        ]
+    assert len(chunks) >= 4
+    assert parts[::-1] == whole
+
+
+@pytest.mark.parametrize("start", [0, 1, 23, 24, 25, 100, 129])
+def test_reading_may_begin_anywhere(start: int) -> None:
+    with opened(encode(numbered(n) for n in range(130))) as reader:
+        assert [read_number(frame.rgb()) for frame in reader.frames(start, start + 3)] == list(
+            range(start, min(start + 3, 130))
+        )
+
+
+TURNS = [
+    ((1, 0, 0, 1), lambda p: p),
+    ((-1, 0, 0, 1), lambda p: p[:, ::-1]),
+    ((-1, 0, 0, -1), lambda p: p[::-1, ::-1]),
+    ((1, 0, 0, -1), lambda p: p[::-1]),
+    ((0, 1, 1, 0), lambda p: p.transpose(1, 0, 2)),
+    ((0, 1, -1, 0), lambda p: np.rot90(p, -1)),
+    ((0, -1, 1, 0), lambda p: np.rot90(p)),
+    ((0, -1, -1, 0), lambda p: p[::-1, ::-1].transpose(1, 0, 2)),
+]
+
+
+@pytest.mark.parametrize(("matrix", "turn"), TURNS)
+def test_the_display_matrix_turns_the_picture_upright(matrix: tuple[int, int, int, int], turn) -> None:  # type: ignore[no-untyped-def]
+    picture = np.zeros((64, 96, 3), np.uint8)
+    picture[:24, :64] = (250, 40, 40)
+    picture[40:, 80:] = (40, 40, 250)
+    expected = turn(picture)
+    with opened(with_matrix(encode([picture] * 3), *matrix)) as reader:
+        frame = next(reader.frames())
+    assert (reader.info.height, reader.info.width) == expected.shape[:2]
+    assert frame.rgb().shape == expected.shape
+    assert np.abs(frame.rgb().astype(int) - expected).mean() < 6
+    assert frame.luma(12, 8).shape == (8, 12)
+    light = expected @ (0.257, 0.504, 0.098) + 16
+    small = frame.luma(expected.shape[1] // 8, expected.shape[0] // 8)
+    assert np.abs(small - light.reshape(small.shape[0], 8, small.shape[1], 8).mean(axis=(1, 3))).mean() < 4
+
+
+def test_anamorphic_pixels_are_stretched_square(media: Path) -> None:
+    with VideoReader.open(media / "video" / "anamorphic-late-frame.mp4") as reader:
+        frame = next(reader.frames())
+    assert (reader.info.width, reader.info.height) == (720, 480)
+    assert frame.rgb().shape[:2] == (480, 863)  # sample aspect 320:267
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuvj420p"])
+def test_pixel_formats_agree(pixel_format: str) -> None:
+    picture = numbered(0b101100111000)
+    with opened(encode([picture] * 3, pixel_format=pixel_format)) as reader:
+        frame = next(reader.frames())
+        assert read_number(frame.rgb()) == 0b101100111000
+        assert np.abs(frame.rgb().astype(int) - picture).mean() < 3
+    full = pixel_format == "yuvj420p"
+    assert reader.info.color_range == ("FULL" if full else "LIMITED")
+    expected = 90 if full else 16 + 90 * 219 / 255
+    assert abs(float(frame.luma(12, 8)[-1].mean()) - expected) < 2.5
+    assert abs(float(frame.plane()[-8:].mean()) - expected) < 2.5
+    assert np.abs(frame.yuv(12, 8)[1:].astype(int) - 128).max() <= 3
+
+
+def test_black_and_white_film_has_no_tint() -> None:
+    with opened(encode([numbered(0b11)] * 3, pixel_format="gray")) as reader:
+        frame = next(reader.frames())
+    assert read_number(frame.rgb()) == 0b11
+    assert np.ptp(frame.rgb(), axis=2).max() == 0
+    assert (frame.yuv(12, 8)[1:] == 128).all()
+
+
+def test_the_smallest_picture() -> None:
+    grey = np.full((1, 1, 3), 200, np.uint8)
+    with opened(encode([grey] * 4, pixel_format="yuv444p", options={"bf": "0"})) as reader:
+        frames = list(reader.frames())
+    assert (reader.info.width, reader.info.height, len(frames)) == (1, 1, 4)
+    assert abs(int(frames[0].rgb()[0, 0, 0]) - 200) < 6
+    assert frames[0].luma(32, 18).shape == (18, 32)
+
+
+def test_a_reduced_frame_keeps_its_shape() -> None:
+    with opened(encode([numbered(7, 480, 272)] * 2)) as reader:
+        frame = next(reader.frames())
+    assert frame.rgb(120).shape == (68, 120, 3)
+    assert frame.rgb(4000).shape == (272, 480, 3)
+    picture = frame.picture(120)
+    assert (picture.full_width, picture.full_height) == (480, 272)
+    assert read_number(frame.rgb(240)) == 7
+
+
+def test_sound_is_measured_in_blocks() -> None:
+    video = encode((numbered(n) for n in range(75)), tone=[(1.0, 2.0)], seconds_of_sound=3.0)
+    with opened(video) as reader:
+        loudness = reader.loudness(Fraction(1, 10))
+    assert [(audio.codec, audio.sample_rate, audio.channels) for audio in reader.info.audio] == [("aac", 48000, 1)]
+    assert abs(reader.info.audio[0].duration_ms - 3000) < 60
+    # a sine of amplitude 0.5: 20 log10(0.5 / sqrt 2)
+    assert abs(loudness.between(1200, 1800) - -9.03) < 0.3
+    assert loudness.between(100, 800) < -60
+    assert loudness.between(2200, 2900) < -60
+
+
+def test_no_sound_track_is_no_block() -> None:
+    with opened(encode([numbered(0)] * 3)) as reader:
+        assert reader.info.audio == ()
+        assert reader.loudness().dbfs.size == 0
+
+
+def test_damage_is_skipped_and_counted_and_moves_no_number() -> None:
+    video = encode(numbered(n, 480, 272) for n in range(120))
+    damaged = bytearray(video)
+    rng = np.random.default_rng(1)
+    for at in rng.integers(len(video) // 3, len(video) * 2 // 3, 12):
+        damaged[at : at + 30] = rng.bytes(30)
+    with opened(bytes(damaged)) as reader:
+        frames = {frame.index: read_number(frame.rgb()) for frame in reader.frames()}
+    assert len(frames) >= 60
+    untouched = [n for n in frames if n < 24 or n >= 100]
+    assert len(untouched) > 30
+    assert {n: frames[n] for n in untouched} == {n: n for n in untouched}
+
+
+def test_a_file_cut_short_gives_what_it_has() -> None:
+    video = encode(
+        (numbered(n) for n in range(100)), options={"movflags": "frag_keyframe+empty_moov"}, format="matroska"
+    )
+    with opened(video[: len(video) * 2 // 3]) as reader:
+        numbers = [read_number(frame.rgb()) for frame in reader.frames()]
+    assert 40 < len(numbers) < 90
+    assert numbers == list(range(len(numbers)))
+
+
+def sound_only() -> bytes:
+    import av
+
+    from tests.video_kit import _encode_sound
+
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as container:
+        _encode_sound(container, container.add_stream("aac", rate=48000, layout="mono"), [(0, 1)], 1.0)
+    return buffer.getvalue()
+
+
+def playlist(media: str) -> bytes:
+    return f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{media}\n#EXT-X-ENDLIST\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("video", "error", "words"),
+    [
+        (b"", UnreadableVideoError, "empty"),
+        (b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom\0\0\0\x0cmoov\0\0\0\x08"[:44], VideoError, "video"),
+        (b"an essay about films, which is no film" * 9, UnreadableVideoError, "no video that can be opened"),
+        (encode([numbered(0)] * 30)[:2000], UnreadableVideoError, "truncated"),
+        (sound_only(), NoVideoError, "only audio"),
+        (playlist("/etc/hostname"), UnreadableVideoError, "no video"),
+        (b"ffconcat version 1.0\nfile '/etc/hostname'\n", UnreadableVideoError, "no video"),
+    ],
+    ids=["empty", "44 bytes", "text", "truncated", "sound", "playlist", "concat"],
+)
+def test_what_is_no_video_is_refused_in_a_sentence(video: bytes, error: type[VideoError], words: str) -> None:
+    with pytest.raises(error, match=words):
+        opened(video)
+
+
+def test_a_playlist_cannot_name_a_real_file(tmp_path: Path) -> None:
+    film = tmp_path / "film.ts"
+    film.write_bytes(encode([numbered(3)] * 30, format="mpegts"))
+    for text in (playlist(str(film)), playlist(f"file:{film}"), f"ffconcat version 1.0\nfile {film.name}\n".encode()):
+        index = tmp_path / "index.m3u8"
+        index.write_bytes(text)
+        with pytest.raises(UnreadableVideoError):
+            VideoReader.open(index)
+
+
+def test_pictures_without_a_key_frame_are_damaged() -> None:
+    video = bytearray(encode((numbered(n, 480, 272) for n in range(20)), options={"g": "250", "bf": "0"}))
+    start, end = video.index(b"mdat") + 4, video.index(b"moov") - 4
+    video[start:end] = bytes(end - start)
+    with pytest.raises(DamagedVideoError, match="not one frame"):
+        opened(bytes(video))
+
+
+def test_too_many_pixels_are_refused_before_decoding() -> None:
+    with pytest.raises(VideoTooLongError, match="96 x 64 pixels a frame; at most 6,000"):
+        VideoReader.open(io.BytesIO(encode([numbered(0)] * 3)), max_pixels=6000)
+
+
+def test_the_aws_profile() -> None:
+    with opened(encode([numbered(0)] * 3)) as reader:
+        check_profile(reader.info)
+    with opened(encode([numbered(0)] * 3, format="matroska")) as reader:
+        check_profile(reader.info, aws=False)
+        with pytest.raises(UnsupportedFormatError, match="Matroska / WebM; MP4 and MOV"):
+            check_profile(reader.info)
+    mpeg4 = opened(encode([numbered(0)] * 3, codec="mpeg4", options={})).info
+    with pytest.raises(UnsupportedCodecError, match="mpeg4; h264"):
+        check_profile(mpeg4)
+
+
+def test_files_are_closed(tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    path.write_bytes(encode(numbered(n) for n in range(60)))
+    with VideoReader.open(path) as reader:
+        frames = reader.frames()
+        next(frames)
+        again = reader.frames(30, 32)  # a path takes several passes at once
+        assert [frame.index for frame in again] == [30, 31]
+        assert next(frames).index == 1
+    assert all(file.closed for file in reader._opened)
+    assert not reader._opened
+
+
+def test_real_media(media: Path) -> None:
+    import json
+
+    truth = json.loads((media / "truth.json").read_text())["video"]
+    for name, known in truth.items():
+        with VideoReader.open(media / name) as reader:
+            info = reader.info
+            assert info.codec == known["codec"]
+            assert info.frames == known["decoded_frames"], name
+            assert abs(info.clock.timestamp_ms(0) / 1000 - known["first_frame_s"]) < 0.0011
+            assert abs(info.clock.timestamp_ms(info.frames - 1) / 1000 - known["last_frame_s"]) < 0.0011
+            if "hard_cut_ms" in known:
+                assert [info.clock.timestamp_ms(frame) for frame in known["hard_cuts"]] == known["hard_cut_ms"]
