@@ -3,7 +3,10 @@
 (a) ListCollections against a bare Starlette JSON echo under the same uvicorn;
 (b) the three vision operations through boto3 and HTTP against the same calls in this process, in turns;
 (c) throughput and latency at 1, 2, 4 and 8 concurrent clients;
-(d) start-up time and resident memory.
+(d) start-up time and resident memory;
+(e) faces a second against dlib's pipeline (bench.face_pipeline), and search among many faces (bench.search).
+
+`--write` replaces the sections that it measures, and keeps those that other benchmarks wrote.
 """
 
 import argparse
@@ -15,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -27,6 +30,7 @@ from bench.photo import photo_1080p
 from openrek.cli.demo import boto3_client, running_server
 
 OPERATIONS = ("DetectFaces", "DetectLabels", "DetectText")
+TITLE = "# Benchmarks\n\nWritten by `make bench`; medians. Compare ratios, not absolutes."
 
 
 def main() -> None:
@@ -34,23 +38,37 @@ def main() -> None:
     parser.add_argument("--write", type=Path, help="write the tables to this Markdown file")
     parser.add_argument("--seconds", type=float, default=5.0, help="length of each load run")
     parser.add_argument("--rounds", type=int, default=15, help="pairs of calls for the HTTP overhead")
+    parser.add_argument("--data", type=Path, help="folder of labelled sets, for the recall of bench.face_pipeline")
+    parser.add_argument("--faces", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     options = parser.parse_args()
+
+    from bench import face_pipeline, search
 
     photo = photo_1080p()
     sections = [
-        machine(),
         startup(),
         request_rate(options.seconds),
         http_overhead(photo, options.rounds),
         concurrency(photo, options.seconds),
         memory(photo),
+        face_pipeline.section(options.data, every=4, rounds=3),
+        search.section(options.faces),
     ]
-    text = "\n\n".join(
-        ["# Benchmarks", "Written by `make bench`; one run, medians. Compare ratios, not absolutes.", *sections]
-    )
-    print(text)
+    print(TITLE, machine(), *sections, sep="\n\n")
     if options.write:
-        options.write.write_text(text + "\n")
+        put(options.write, sections)
+
+
+def put(path: Path, sections: Sequence[str]) -> None:
+    """Put sections (`## heading`, text) with their machine and date into a file, each in the place of the one with the
+    same heading; what else is in the file stays."""
+    old = path.read_text().strip() if path.exists() else TITLE
+    head, *parts = old.split("\n## ")
+    kept = {part.partition("\n")[0]: part for part in parts}
+    for section in sections:
+        heading, _, text = section.removeprefix("## ").partition("\n")
+        kept[heading] = f"{heading}\n\n{machine()}\n\n{text.strip()}\n"
+    path.write_text("\n\n## ".join([head.strip(), *(part.strip() for part in kept.values())]) + "\n")
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:

@@ -1,6 +1,6 @@
 """Vector search at 10 thousand to 10 million faces: latency, recall, build time, memory, disk, adds while searching.
 
-    python -m bench.search [--ten-million] [--postgresql postgresql://user@/empty_database?host=...]
+    python -m bench.search [--ten-million] [--postgresql postgresql://user@/empty_database?host=...] [--write FILE]
 
 The vectors are made up after the statistics of real embeddings of 2,500 photographed faces: cosines of two people
 0.894 on average with a standard deviation of 0.027, 8 photos a person at 0.965, and the variance about the mean
@@ -16,13 +16,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import insert
 
+from bench.__main__ import machine, put, table
 from openrek.store.collections import Collections
 from openrek.store.database import Database
 from openrek.store.faces import Faces, NewFace
@@ -210,23 +211,42 @@ HEAD = [
 ]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--faces", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
-    parser.add_argument("--ten-million", action="store_true", help="needs about 12 GB of disk and half an hour")
-    parser.add_argument("--postgresql", help="address of an empty database; measured in place of the embedded search")
-    options = parser.parse_args()
-    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", file=sys.stderr)
-    print("| " + " | ".join(HEAD) + " |\n|" + "---|" * len(HEAD), flush=True)
-    if options.postgresql and len(options.faces) + options.ten_million != 1:
-        parser.error("an empty database is good for one size: give --faces with one number")
-    for count in options.faces + ([10_000_000] if options.ten_million else []):
+HEADING = "## Search among many faces"
+NOTE = (
+    "Made-up embeddings of 128 numbers with the statistics of real ones, the ten best of each query, one query at a "
+    "time; recall against the exact products. The index is made at the first search; cells and graphs come later, in the "
+    "background."
+)
+
+
+def section(sizes: Sequence[int], postgresql: str | None = None) -> str:
+    """The part of docs/benchmarks.md."""
+    lines = []
+    for count in sizes:
         folder = Path(tempfile.mkdtemp(prefix="openrek-bench-"))
         try:
-            address = options.postgresql or f"sqlite:///{folder / 'openrek.db'}"
-            print("| " + " | ".join(measure(address, folder, count)) + " |", flush=True)
+            address = postgresql or f"sqlite:///{folder / 'openrek.db'}"
+            lines.append(measure(address, folder, count))
         finally:
             shutil.rmtree(folder)
+    engine = " in PostgreSQL with pgvector" if postgresql else ""
+    return f"{HEADING}{engine}\n\n{NOTE}\n\n" + table(HEAD, lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--faces", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--ten-million", action="store_true", help="needs about 12 GB of disk and half an hour")
+    parser.add_argument("--postgresql", help="address of an empty database; measured in place of the embedded search")
+    parser.add_argument("--write", type=Path, help="put the table into this Markdown file")
+    options = parser.parse_args()
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", file=sys.stderr)
+    if options.postgresql and len(options.faces) + options.ten_million != 1:
+        parser.error("an empty database is good for one size: give --faces with one number")
+    text = section(options.faces + ([10_000_000] if options.ten_million else []), options.postgresql)
+    print(machine(), text, sep="\n\n")
+    if options.write:
+        put(options.write, [text])
 
 
 if __name__ == "__main__":
