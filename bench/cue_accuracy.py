@@ -91,7 +91,7 @@ def make(seed: int) -> tuple[Film, str]:
                 ground = random.choice((None, None, films.plain(size, (20, 20, 60)), films.plain(size, (90, 20, 20))))
                 frames, late, paint = films.roll(size, seed, pace, random.randint(4, 8), under=ground,
                                            columns=random.choice((1, 2)))  # fmt: skip
-            film.add(frames, paint, "EndCredits", late)
+        film.add(frames, paint, "EndCredits", late)
         if random.random() < 0.4:
             film.add(int(1 * rate), films.plain(size), "BlackFrames")
     elif kind == "plain":

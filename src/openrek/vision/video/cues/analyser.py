@@ -12,18 +12,20 @@ from openrek.vision.video.cues.bars import SAMPLES, bars_likeness, vividness
 from openrek.vision.video.cues.black import BlackRule, is_black
 from openrek.vision.video.cues.decide import decide
 from openrek.vision.video.cues.lettering import text_lines
-from openrek.vision.video.cues.planes import sampled_chroma, sampled_luma
+from openrek.vision.video.cues.planes import sampled_chroma, sampled_luma, shrunk_luma
 from openrek.vision.video.cues.seen import Glance, Seen
 from openrek.vision.video.frame import Frame
 from openrek.vision.video.info import VideoInfo
 
 _COLUMNS, _ROWS = 320, 90
-_LETTERING = 480
-"""Longest side in pixels of the plane in which lines of text are sought."""
+_LETTERING = 540
+"""Longest side in pixels, at most, of the plane in which lines of text are sought."""
 _LETTERING_STEP = Fraction(2, 5)
 _LIT = 30
 """How far a sample's luma is from the background's to be part of what stands before it."""
 _PLAIN = 10
+_PLAIN_ENOUGH = 0.5
+"""Share of the frame near its background from which it may be a page."""
 
 
 class CueAnalyser:
@@ -55,9 +57,9 @@ class CueAnalyser:
         box = cv2.boundingRect(off) if lit else (0, 0, 0, 0)
         chroma = sampled_chroma(frame, *SAMPLES)
         bars, vivid = (bars_likeness(*chroma), vividness(*chroma)) if chroma is not None else (0.0, 0.0)
-        lines = None
-        if frame.index % self._every == 0:
-            lines = _lettering(frame)
+        # texture costs most and says least, so a full picture is looked at every other time
+        look = frame.index % (self._every if plain >= _PLAIN_ENOUGH else 2 * self._every) == 0
+        lines = _lettering(frame, dark=background > 127) if look else None
         return Glance(
             black=is_black(frame, self.rule),
             background=background,
@@ -95,15 +97,10 @@ def _background(luma: NDArray[np.uint8]) -> tuple[int, float]:
     return level * 4 + 2, float(near) / luma.size
 
 
-def _lettering(frame: Frame) -> tuple[tuple[int, int, int, int], ...]:
+def _lettering(frame: Frame, dark: bool) -> tuple[tuple[int, int, int, int], ...]:
     """Lines of text as x, y, width, height in 1/1000 of the frame's width and height."""
-    native = frame.native
-    width, height = native.width, native.height
-    if frame.orientation >= 5:
-        width, height = height, width
-    shrink = max(1.0, max(width, height) / _LETTERING)
-    luma = frame.luma(max(1, round(width / shrink)), max(1, round(height / shrink)))
+    luma = shrunk_luma(frame, _LETTERING)
     rows, columns = luma.shape
     scale = np.array([1000 / columns, 1000 / rows, 1000 / columns, 1000 / rows])
-    boxes = np.rint(text_lines(luma) * scale).astype(np.int64)
+    boxes = np.rint(text_lines(luma, dark) * scale).astype(np.int64)
     return tuple((int(x), int(y), int(w), int(h)) for x, y, w, h in boxes)

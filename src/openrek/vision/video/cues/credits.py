@@ -15,7 +15,7 @@ _STILL = 6
 """A line that moved less up or down is still."""
 _SAME_SPEED = 5
 _FASTEST = 420
-"""Up, between two looks."""
+"""Up, from one look to the next."""
 _CUT_OFF = 990
 """Lines that reach below this may still be coming in."""
 
@@ -25,14 +25,17 @@ _SPARE = 0.012
 """Share of a page that may be neither ground nor within lines of text: rules, emblems."""
 _SAME_GROUND = 14
 """Of 255."""
+_STEP, _FADE = 0.4, 1.5
+"""Seconds that a look speaks for frames before and after it: till the next look, and for slow fades."""
+_EMPTY = 0.9
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
     """One look at the text of a frame.
 
-    page: text on a plain ground and nothing else. moved: how far most lines have moved since the look before
-    (1/1000, upwards negative), None where they cannot be found again; agreed: how many of them.
+    page: text on a plain ground and nothing else. moved: how far most lines have moved in `_STEP` seconds since
+    the look before (1/1000, upwards negative), None where they cannot be found again; agreed: how many of them.
     """
 
     frame: int
@@ -64,10 +67,14 @@ def looks(seen: Seen) -> list[Look]:
     """Every look at text, in frame order."""
     found: list[Look] = []
     before: tuple[Line, ...] = ()
+    last = 0
+    usual = _STEP * float(seen.info.rate)
     for frame, lines in seen.lines:
         moved, agreed = _movement(before, lines)
+        if moved is not None:
+            moved = round(moved * usual / (frame - last))
         found.append(Look(frame, lines, _is_page(seen, frame, lines), moved, agreed))
-        before = lines
+        before, last = lines, frame
     return found
 
 
@@ -171,21 +178,24 @@ def _grown(seen: Seen, look: Look) -> Stretch:
     if not look.page:
         return Stretch(at, at + 1)
     alike = _alike(seen, at)
+    # the next look sees to the rest; but dim lettering on an empty ground is not seen as lines yet
+    reach = round((_FADE if seen.plain[at] >= 200 * _EMPTY else _STEP) * float(seen.info.rate)) + 1
     start = at
-    while start > 0 and alike(start - 1):
+    while start > max(0, at - reach) and alike(start - 1):
         start -= 1
     end = at + 1
-    while end < seen.count and alike(end):
+    while end < min(seen.count, at + reach) and alike(end):
         end += 1
     return Stretch(start, end)
 
 
 def _alike(seen: Seen, at: int) -> Callable[[int], bool]:
-    ground, plain = int(seen.background[at]), int(seen.plain[at])
+    ground, plain = int(seen.background[at]), int(seen.plain[at]) - 24
+    lit = 2 * int(seen.lit[at]) + 100
 
     def check(frame: int) -> bool:
         same_ground = abs(int(seen.background[frame]) - ground) <= _SAME_GROUND
-        return bool(seen.lit[frame] > 0) and same_ground and int(seen.plain[frame]) >= plain - 50
+        return 0 < int(seen.lit[frame]) <= lit and same_ground and int(seen.plain[frame]) >= plain
 
     return check
 

@@ -26,14 +26,13 @@ _MOST_STROKES = 0.3
 """Share of the picture that strokes cover at most: more is texture."""
 
 
-def text_lines(luma: NDArray[np.uint8]) -> NDArray[np.int16]:
-    """Boxes of what looks like lines of text, bright on dark and dark on bright.
+def text_lines(luma: NDArray[np.uint8], dark: bool = False) -> NDArray[np.int16]:
+    """Boxes of what looks like lines of text.
 
-    luma: (H, W) of the upright frame, 200 to 500 rows or columns. Returns (N, 4) int16 x, y, width, height, from the
-    top down, at most `MOST_LINES`.
+    luma: (H, W) of the upright frame, 200 to 500 rows or columns. dark: letters darker than their ground.
+    Returns (N, 4) int16 x, y, width, height, from the top down, at most `MOST_LINES`.
     """
-    found = [_lines(luma, kind) for kind in (cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT)]
-    boxes = max(found, key=len)
+    boxes = _lines(luma, cv2.MORPH_BLACKHAT if dark else cv2.MORPH_TOPHAT)
     order = np.lexsort((boxes[:, 0], boxes[:, 1]))
     return boxes[order][:MOST_LINES]
 

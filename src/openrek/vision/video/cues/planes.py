@@ -1,5 +1,9 @@
-"""Cheap views of a frame's planes: as stored, or every n-th sample of them; nothing averaged, nothing converted."""
+"""Cheap views of a frame's planes: as stored, every n-th sample of them, or shrunk by a whole number."""
 
+from functools import cache
+
+import av
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -44,11 +48,26 @@ def sampled_chroma(frame: Frame, columns: int, rows: int) -> tuple[NDArray[np.ui
     return _thin(blue, bits, turn, columns, rows), _thin(red, bits, turn, columns, rows)
 
 
+def shrunk_luma(frame: Frame, longest: int) -> NDArray[np.uint8]:
+    """Mean luma of blocks of whole samples, upright, its longest side between 2/3 of and all of `longest`."""
+    plane = frame.plane(0)
+    block = -(-max(plane.shape) // longest)
+    if block > 1 and min(plane.shape) >= block:
+        rows, columns = plane.shape[0] // block, plane.shape[1] // block
+        whole = plane[: rows * block, : columns * block]
+        plane = np.asarray(cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
+    return upright(np.ascontiguousarray(plane), frame.orientation)
+
+
 def _planar_bits(frame: Frame) -> int:
     """Bits a sample of a planar YUV or grey format in this machine's byte order; 0 for other formats."""
-    layout = frame.native.format
-    bits = layout.components[0].bits
-    usual = layout.name.startswith(_PLANAR) and (bits == 8 or (8 < bits <= 16 and layout.name.endswith("le")))
+    return _bits_of(frame.native.format.name)
+
+
+@cache
+def _bits_of(name: str) -> int:
+    bits = av.VideoFormat(name).components[0].bits
+    usual = name.startswith(_PLANAR) and (bits == 8 or (8 < bits <= 16 and name.endswith("le")))
     return bits if usual else 0
 
 
