@@ -94,6 +94,7 @@ def nested(levels: int) -> dict[str, Any]:
         text(sampling(True)),
         text({"ConditionType": "Moon", "ConditionParameters": {}}),
         text("Alcohol"),
+        text(*[sampling(1)] * 100),
     ],
 )
 def test_what_is_not_of_the_language_is_refused(conditions: str) -> None:

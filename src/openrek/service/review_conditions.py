@@ -23,6 +23,7 @@ _BOUNDS: Final[Mapping[str, Callable[[float, float], bool]]] = {
     "ConfidenceGreaterThanEquals": operator.ge,
 }
 _NESTING: Final = 2
+_LONGEST_RESULTS: Final = 10_240  # of HumanLoopActivationConditionsEvaluationResults
 
 
 class ConditionsError(ValueError):
@@ -41,6 +42,8 @@ def check_conditions(text: str) -> None:
         raise ConditionsError("Conditions must not be empty; leave the conditions out to review every picture")
     for number, condition in enumerate(parsed["Conditions"], 1):
         _check(condition, f"condition {number}", 0)
+    if len(json.dumps(evaluate(text, (), 100.0)[1])) > _LONGEST_RESULTS:
+        raise ConditionsError(f"the conditions with their results would exceed {_LONGEST_RESULTS:,} characters")
 
 
 def evaluate(text: str | None, labels: Sequence[Mapping[str, Any]], sample: float) -> tuple[bool, Json]:
