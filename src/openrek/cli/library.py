@@ -16,11 +16,12 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from openrek.cli.blind import blind_sentence
 from openrek.cli.common import HomeOption, JsonOption, UserError, console, console_err, services_from, settings_from
 from openrek.cli.photos import SUFFIXES
 from openrek.settings import Profile, Settings
 from openrek.store.library import FileState, Library, Looked
-from openrek.store.library_query import QueryError
+from openrek.store.library_query import Field, QueryError, parse
 from openrek.store.library_search import Hit, search, unknown_words
 
 FILE_NAME: Final = "library.db"
@@ -138,6 +139,8 @@ def search_command(
         except QueryError as error:
             raise UserError(str(error)) from error
         known = library.counts()[1]
+    if any(term.field is Field.FLAG for term in parse(words)):
+        console_err.print(blind_sentence(settings), style="yellow", highlight=False, soft_wrap=True)
     if as_json:
         for hit in hits:
             typer.echo(json.dumps(_as_json(hit), ensure_ascii=False))

@@ -11,12 +11,14 @@ from openrek.vision.image import RELAXED_FORMATS, Picture, open_image
 from openrek.vision.image.taken import date_taken
 from openrek.vision.labels import box_colours, detect_labels
 from openrek.vision.look import Look
+from openrek.vision.moderation import moderate
+from openrek.vision.moderation.heads import MODEL as MODERATION
 from openrek.vision.text import read_text
 
 LEAST: Final = 0.3
 """Labels and moderation labels below this confidence are not kept."""
 
-MODELS: Final = ("tagger", "objects", "moderation", "centerface", "text-detector", "text-recognizer")
+MODELS: Final = ("tagger", "everyday", "objects", "moderation", "centerface", "text-detector", "text-recognizer")
 """The cards whose versions are written beside what they saw, where they are installed."""
 
 
@@ -51,14 +53,18 @@ class Looker:
             taken=taken.isoformat() if taken else None,
             faces=len(look.faces),
             text="\n".join(line.text for line in read_text(picture, self.services.runtime).lines),
-            seen=(*labels, *colours(picture), *flags(look)),
+            seen=(*labels, *colours(picture), *flags(look, nudenet=self.services.settings.nudenet)),
             models=self.models,
         )
 
 
-def flags(look: Look) -> tuple[Seen, ...]:
-    """Moderation labels. None yet: no moderation model is part of this version."""
-    return ()
+def flags(look: Look, *, nudenet: bool = False) -> tuple[Seen, ...]:
+    """Moderation labels, where a model of moderation is installed. None does not mean that a picture is safe: what the
+    models cannot see is said by `openrek.cli.blind`."""
+    if MODERATION not in look.runtime.catalogue:
+        return ()
+    found = moderate(look, nudenet=nudenet).labels
+    return tuple(Seen(Kind.FLAG, label.name, label.confidence) for label in found if label.confidence >= LEAST)
 
 
 def colours(picture: Picture) -> tuple[Seen, ...]:
