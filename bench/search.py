@@ -214,8 +214,8 @@ HEAD = [
 HEADING = "## Search among many faces"
 NOTE = (
     "Made-up embeddings of 128 numbers with the statistics of real ones, the ten best of each query, one query at a "
-    "time; recall against the exact products. The index is made at the first search; cells and graphs come later, in the "
-    "background."
+    "time; recall against the exact products. The index is made at the first search; cells and graphs come later, in "
+    "the background."
 )
 
 
