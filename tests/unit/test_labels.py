@@ -16,7 +16,7 @@ from openrek.vision.faces import Faces
 from openrek.vision.faces.attributes import FaceAttributes
 from openrek.vision.image import Picture, load_image
 from openrek.vision.labels import FoundLabel, Instance, Label, Taxonomy, Thing, assemble, image_properties, tag
-from openrek.vision.labels.detect import PICTURE_SIDE, things
+from openrek.vision.labels.detect import DOUBT, PICTURE_SIDE, things
 from openrek.vision.labels.everyday import everyday
 from openrek.vision.labels.people import match, people, traits
 from openrek.vision.labels.tagger import calibrate, label_scores, read_tags
@@ -132,21 +132,16 @@ def test_every_ancestor_is_returned_and_at_least_as_sure() -> None:
 
 def test_the_best_evidence_of_a_source_counts_and_order_is_by_confidence_then_name() -> None:
     found = assemble([[("Face", 0.5), ("Car", 0.7), ("Face", 0.6), ("Man", 0.7)]], [], TABLE)
-    assert [(each.label.name, pytest.approx(each.confidence)) for each in found] == [
-        ("Car", 0.7),
-        ("Man", 0.7),
-        ("Person", 0.7),
-        ("Face", 0.6),
-    ]
+    assert [each.label.name for each in found] == ["Car", "Man", "Person", "Face"]
+    assert [each.confidence for each in found] == pytest.approx([0.7, 0.7, 0.7, 0.6])
 
 
 def test_sources_that_agree_make_a_label_surer_and_its_ancestors_at_least_as_sure() -> None:
     found = {each.label.name: each.confidence for each in assemble([[("Woman", 0.5)], [("Face", 0.6)]], [], TABLE)}
     assert found == pytest.approx({"Woman": 0.5, "Female": 0.5, "Face": 0.6, "Person": 0.8})
-    located = assemble([[("Car", 0.5)]], [Thing((0, 0, 9, 9), {"Car": 0.6})], TABLE)
-    assert [(each.confidence, each.instances) for each in located] == [
-        (pytest.approx(0.8), (Instance((0, 0, 9, 9), 0.6),))
-    ]
+    (located,) = assemble([[("Car", 0.5)]], [Thing((0, 0, 9, 9), {"Car": 0.6})], TABLE)
+    assert located.confidence == pytest.approx(0.8)
+    assert located.instances == (Instance((0, 0, 9, 9), 0.6),)
 
 
 @given(
@@ -243,8 +238,27 @@ def test_people_in_a_photo_have_boxes_where_a_detector_finds_them(runtime: Runti
 def test_what_a_detector_names_becomes_labels() -> None:
     boxes = np.array([[0, 0, 5, 5], [1, 1, 9, 9], [2, 2, 8, 8]], np.float32)
     scores, classes = np.array([0.9, 0.6, 0.5], np.float32), np.array([0, 2, 1])
-    found = things(Objects(boxes, scores, classes, ("hard_hat", "head_bare", "person")))
-    assert [(each.box, each.names) for each in found] == [((0, 0, 5, 5), {"Hardhat": pytest.approx(0.9)})]
+    found = things(Objects(boxes, scores, classes, ("hard_hat", "head_bare", "person")), {}, 10_000)
+    assert [each.box for each in found] == [(0, 0, 5, 5)]
+    assert found[0].names == pytest.approx({"Hardhat": 0.9})
+
+
+@pytest.mark.parametrize(
+    ("name", "tags", "area", "confidence"),
+    [
+        ("dog", {}, 1000, 0.9 * DOUBT),  # fills the picture, and the tagger sees no dog
+        ("dog", {"Dog": 0.3}, 1000, 0.9),
+        ("dog", {}, 100_000, 0.9),  # small: the tagger may well have missed it
+        ("cigarette", {}, 1000, 0.9),  # the tagger knows no cigarettes
+    ],
+)
+def test_a_large_thing_that_the_tagger_does_not_know_is_doubted(
+    name: str, tags: dict[str, float], area: float, confidence: float
+) -> None:
+    found = things(
+        Objects(np.array([[0, 0, 20, 30]], np.float32), np.array([0.9], np.float32), np.array([0]), (name,)), tags, area
+    )
+    assert [list(each.names.values()) for each in found] == [[pytest.approx(confidence)]]
 
 
 def test_every_class_of_a_coco_detector_is_a_label_with_boxes() -> None:

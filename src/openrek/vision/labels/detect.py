@@ -3,9 +3,11 @@
 Each source gives evidence for the closest label only; `assemble` adds the ancestors and joins the sources.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 from openrek.vision.backbone import MODEL
+from openrek.vision.labels import classifiers, zero_shot
 from openrek.vision.labels.assemble import FoundLabel, Thing, assemble
 from openrek.vision.labels.everyday import everyday
 from openrek.vision.labels.people import PERSON, people
@@ -24,6 +26,17 @@ DETECTOR: Final = "objects"
 """The source of evidence that a detector's classes are, whichever detector it is: `objects:bus`."""
 
 
+LARGE: Final = 0.1
+"""Share of the picture from which on a located thing should be known to the tagger too."""
+
+UNKNOWN: Final = 0.02
+"""A label that the tagger gives less than this is unknown to it."""
+
+DOUBT: Final = 0.6
+"""What is left of the confidence in a large thing that the tagger does not know: on 212 pictures of Caltech-101, YOLOX
+named 46 such things at 30 % or more, all wrongly; on 128 photos of COCO, 24, of which half were right."""
+
+
 def detect_labels(look: Look) -> list[FoundLabel]:
     """All labels of a picture with their ancestors, by confidence descending, then name.
 
@@ -31,18 +44,38 @@ def detect_labels(look: Look) -> list[FoundLabel]:
     """
     faces, persons = people(look)
     metadata = look.runtime.model(MODEL).metadata
-    with_face = len(look.faces) > 0
-    tags = [(found.label.name, found.confidence) for found in read_tags(look.features, metadata, with_face=with_face)]
-    return assemble([tags, everyday(look), faces], [*persons, *things(look.objects)], taxonomy())
+    tags = {tag.label.name: tag.confidence for tag in read_tags(look.features, metadata, with_face=len(look.faces) > 0)}
+    located = [*persons, *things(look.objects, tags, look.picture.width * look.picture.height)]
+    return assemble([tags.items(), everyday(look), faces, *of_ones_own(look)], located, taxonomy())
 
 
-def things(objects: Objects) -> list[Thing]:
-    """What the detector located, people excepted, by its classes' labels; a class without one is left out."""
-    table = taxonomy().by_evidence
+def of_ones_own(look: Look) -> list[list[tuple[str, float]]]:
+    """What classifiers and zero-shot pairs say that were added to the catalogue; see `classifiers` and `zero_shot`."""
+    found = []
+    for card in look.runtime.catalogue.values():
+        if card.task == classifiers.TASK:
+            found.append(classifiers.classify(look.picture, look.runtime.model(card.name)))
+        elif card.task == zero_shot.TASK:
+            model = look.runtime.model(card.name)
+            found.append(zero_shot.zero_shot(look.picture, model, look.runtime, taxonomy()))
+    return found
+
+
+def things(objects: Objects, tags: Mapping[str, float], area: float) -> list[Thing]:
+    """What the detector located, people excepted, by its classes' labels; a class without one is left out.
+
+    tags: confidences of the tagger, which knows nearly all of the detector's classes by sight; area: the picture's, in
+    pixels.
+    """
+    table = taxonomy()
     found = []
     for name, box, score in zip(objects.named(), objects.boxes, objects.scores, strict=True):
-        label = table.get(f"{DETECTOR}:{name}")
-        if label is not None and name != PERSON:
-            left, top, right, bottom = (float(value) for value in box)
-            found.append(Thing((left, top, right, bottom), {label.name: float(score)}))
+        label = table.by_evidence.get(f"{DETECTOR}:{name}")
+        if label is None or name == PERSON:
+            continue
+        left, top, right, bottom = (float(value) for value in box)
+        large = (right - left) * (bottom - top) >= LARGE * area
+        unknown = "tagger" in table.sources[label.name] and tags.get(label.name, 0.0) < UNKNOWN
+        confidence = float(score) * (DOUBT if large and unknown else 1.0)
+        found.append(Thing((left, top, right, bottom), {label.name: confidence}))
     return found

@@ -151,6 +151,24 @@ class Taxonomy(Mapping[str, Label]):
                     found[name].add(source)
         return {name: frozenset(sources) for name, sources in found.items()}
 
+    def with_descendants(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Scores (labels,) with those of all descendants added, at most 1."""
+        places, ancestors = self._kinship
+        sums = scores.astype(np.float32, copy=True)
+        np.add.at(sums, ancestors, scores[places])
+        return np.minimum(sums, 1)
+
+    @cached_property
+    def _kinship(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Pairs of a label's place and an ancestor's, as two columns."""
+        pairs = [
+            (self.positions[one.name], self.positions[above])
+            for one in self._labels.values()
+            for above in one.ancestors
+        ]
+        columns = np.array(pairs, np.intp).reshape(-1, 2)
+        return columns[:, 0], columns[:, 1]
+
     def membership(self, source: str, classes: int) -> NDArray[np.float32]:
         """(labels, classes) of 0 and 1: the numbered classes of a source that mean a label or a descendant of it."""
         matrix = np.zeros((len(self), classes), np.float32)
