@@ -16,10 +16,12 @@ from openrek.cli import (
     faces,
     jobs,
     keys,
+    labels,
     library,
     models,
     reviews,
     serve,
+    video,
     worker,
 )
 from openrek.cli.common import console_err, foreseeable
@@ -36,8 +38,10 @@ app.command("serve")(serve.serve)
 app.command("worker")(worker.worker)
 app.add_typer(detect.app, name="detect")
 app.add_typer(faces.app, name="faces")
+app.add_typer(video.app, name="video")
 app.command("index")(library.index)
 app.command("search", context_settings=library.SEARCH_CONTEXT)(library.search_command)
+app.command("labels")(labels.labels)
 app.add_typer(models.app, name="models")
 app.add_typer(celebrities.app, name="celebrities")
 app.add_typer(collections.app, name="collections")
