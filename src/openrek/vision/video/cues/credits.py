@@ -16,8 +16,7 @@ _STILL = 6
 _SAME_SPEED = 5
 _FASTEST = 420
 """Up, from one look to the next."""
-_CUT_OFF = 990
-"""Lines that reach below this may still be coming in."""
+_ALIGNED = 14
 
 _LEAST_PLAIN = 0.55
 """Share of a page that is ground."""
@@ -35,7 +34,8 @@ class Look:
     """One look at the text of a frame.
 
     page: text on a plain ground and nothing else. moved: how far most lines have moved in `_STEP` seconds since
-    the look before (1/1000, upwards negative), None where they cannot be found again; agreed: how many of them.
+    the look before (1/1000, upwards negative), None where they cannot be found again; agreed: how many of them;
+    column: whether those stand in one column.
     """
 
     frame: int
@@ -43,6 +43,7 @@ class Look:
     page: bool
     moved: int | None
     agreed: int
+    column: bool
 
 
 @dataclass(slots=True)
@@ -52,7 +53,6 @@ class Stretch:
     start: int
     end: int
     rolls: int = 0
-    rolled_lines: int = 0
     on_page: int = 0
     looks: int = 0
     cards: list[list[Look]] = field(default_factory=list)
@@ -70,10 +70,10 @@ def looks(seen: Seen) -> list[Look]:
     last = 0
     usual = _STEP * float(seen.info.rate)
     for frame, lines in seen.lines:
-        moved, agreed = _movement(before, lines)
+        moved, agreed, column = _movement(before, lines)
         if moved is not None:
             moved = round(moved * usual / (frame - last))
-        found.append(Look(frame, lines, _is_page(seen, frame, lines), moved, agreed))
+        found.append(Look(frame, lines, _is_page(seen, frame, lines), moved, agreed, column))
         before, last = lines, frame
     return found
 
@@ -85,34 +85,61 @@ def _is_page(seen: Seen, frame: int, lines: tuple[Line, ...]) -> bool:
     return bool(seen.lit[frame] / 1e4 <= written + _SPARE)
 
 
-def _movement(before: tuple[Line, ...], now: tuple[Line, ...]) -> tuple[int | None, int]:
-    """How far the lines moved up or down as one, and how many of them did."""
+def _movement(before: tuple[Line, ...], now: tuple[Line, ...]) -> tuple[int | None, int, bool]:
+    """How far the lines moved up or down as one, how many of them did, and whether they stand in one column."""
     if not before or not now:
-        return None, 0
+        return None, 0, False
     a, b = np.array(before)[:, None], np.array(now)[None]
     same = (
         (np.abs(a[..., 0] - b[..., 0]) <= _SAME_X)
         & (np.abs(a[..., 2] - b[..., 2]) <= np.maximum(_SAME_WIDTH, b[..., 2] // 16))
         & (np.abs(a[..., 3] - b[..., 3]) <= _SAME_HEIGHT)
     )
-    steps = (b[..., 1] - a[..., 1])[same]
-    steps = steps[(steps <= _STILL) & (steps >= -_FASTEST)]
-    if not steps.size:
-        return None, 0
-    # the step that most lines share; of equals, the smallest movement
-    votes = (np.abs(steps[:, None] - steps[None]) <= _SAME_SPEED).sum(axis=1)
-    best = max(range(len(steps)), key=lambda i: (votes[i], -abs(int(steps[i]))))
-    return int(np.median(steps[np.abs(steps - steps[best]) <= _SAME_SPEED])), int(votes[best])
+    steps = b[..., 1] - a[..., 1]
+    still = (same & (np.abs(steps) <= _STILL)).any(axis=0)
+    rising = same & ~still & (steps < -_STILL) & (steps >= -_FASTEST)
+    rose = steps[rising]
+    if rose.size:
+        # the step that most lines share; of equals, the smallest
+        votes = (np.abs(rose[:, None] - rose[None]) <= _SAME_SPEED).sum(axis=1)
+        best = int(rose[max(range(len(rose)), key=lambda i: (votes[i], int(rose[i])))])
+        along = (rising & (np.abs(steps - best) <= _SAME_SPEED)).any(axis=0)
+        column = _in_column(b[0, along])
+        # lines of a picture's own stand still behind those that roll
+        if not still.any() or (np.count_nonzero(along) >= 3 and column):
+            return best, int(np.count_nonzero(along)), column
+    return (0, int(np.count_nonzero(still)), False) if still.any() else (None, 0, False)
+
+
+def _in_column(lines: NDArray[np.int64]) -> bool:
+    """Whether most lines have their left edges, their middles or their right edges below one another."""
+    for part in (0.0, 0.5, 1.0):
+        at = lines[:, 0] + part * lines[:, 2]
+        if np.count_nonzero(np.abs(at - np.median(at)) <= _ALIGNED) * 3 >= 2 * len(lines):
+            return True
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Roll:
+    """Looks first..last that show text rolling. page: on a plain ground; else start..end-1 are its frames."""
+
+    first: int
+    last: int
+    page: bool
+    start: int = 0
+    end: int = 0
 
 
 def stretches(seen: Seen, found: list[Look], bridge: int) -> list[Stretch]:
     """Where text rolls, or stands on pages; neighbours less than `bridge` frames of plain ground apart are one."""
-    rolling = _rolling(found)
+    rolls = {i: roll for roll in _rolls(seen, found) for i in range(roll.first, roll.last + 1)}
     pieces: list[Stretch] = []
     for i, look in enumerate(found):
-        if not (rolling[i] or look.page):
+        roll = rolls.get(i)
+        if roll is None and not look.page:
             continue
-        piece = _grown(seen, look)
+        piece = _grown(seen, look) if roll is None or roll.page else Stretch(roll.start, roll.end)
         if pieces and (piece.start <= pieces[-1].end or _is_bridge(seen, pieces[-1].end, piece.start, bridge)):
             last = pieces[-1]
             last.end = max(last.end, piece.end)
@@ -121,46 +148,88 @@ def stretches(seen: Seen, found: list[Look], bridge: int) -> list[Stretch]:
             last = piece
         last.looks += 1
         last.on_page += look.page
-        if rolling[i]:
+        if roll is not None:
             last.rolls += 1
-            last.rolled_lines += look.agreed
         elif last.cards and _same_card(last.cards[-1][-1], look):
             last.cards[-1].append(look)
         else:
             last.cards.append([look])
     for piece in pieces:
         # text that rolls in begins with the first line that is in whole
-        while piece.rolls and piece.start < piece.end - 1 and _enters(seen, piece.start):
+        while piece.rolls and piece.on_page and piece.start < piece.end - 1 and _enters(seen, piece.start):
             piece.start += 1
     return pieces
 
 
-def _rolling(found: list[Look]) -> NDArray[np.bool_]:
-    """Which looks belong to at least three in a row that moved up by the same step; more over a picture."""
-    rolling = np.zeros(len(found), bool)
-    start = 0
+def _rolls(seen: Seen, found: list[Look]) -> list[Roll]:
+    """Runs of looks that moved up by equal steps."""
+    rolls: list[Roll] = []
+    first = 0
     for i in range(1, len(found) + 1):
-        steady = (
-            i < len(found)
-            and i > start
-            and _moves(found[i])
-            and (i - 1 == start or abs(_step(found[i]) - _step(found[i - 1])) <= _SAME_SPEED)
-        )
-        if steady:
+        moves = i < len(found) and _moves(found[i])
+        if moves and first and abs(_step(found[i]) - _step(found[i - 1])) <= _SAME_SPEED:
             continue
-        run = found[start + 1 : i]
-        pages = sum(look.page for look in run)
-        if len(run) >= (3 if pages * 2 >= len(run) else 6) and sum(look.agreed for look in run) >= 2 * len(run) - 2:
-            rolling[start:i] = True
-        start = i if i < len(found) and not _moves(found[i]) else i - 1
-        start = max(start, i - 1)
-    return rolling
+        run = found[first:i]
+        # the look before the first step showed the same lines
+        if first and sum(look.page for look in run) * 2 >= len(run):
+            if len(run) >= 3 and sum(look.agreed for look in run) >= 2 * len(run) - 2:
+                rolls.append(Roll(first - 1, i - 1, page=True))
+        elif first and len(run) >= 4 and sum(look.column for look in run) * 4 >= 3 * len(run):
+            roll = _over_picture(seen, found, first - 1, i - 1)
+            if roll is not None and not (rolls and roll.first <= rolls[-1].last):
+                rolls.append(roll)
+        first = i if moves else 0
+    return rolls
+
+
+def _over_picture(seen: Seen, found: list[Look], first: int, last: int) -> Roll | None:
+    """The whole of text that rolls over a picture, of which looks first..last are sure.
+
+    Before and after them single lines that move at the same speed tell it from the picture; that speed says in which
+    frame the first line was in whole, and in which the last one was gone.
+    """
+    speed = -float(np.median([_step(look) for look in found[first + 1 : last + 1]])) / _STEP  # in 1/1000 a second
+    rate = float(seen.info.rate)
+    while first > 0 and _at_speed(found[first - 1], found[first], speed, rate):
+        first -= 1
+    while last + 1 < len(found) and _at_speed(found[last], found[last + 1], speed, rate):
+        last += 1
+    while first < last and not _at_speed(found[first], found[first + 1], speed, rate):
+        first += 1
+    while first < last and not _at_speed(found[last - 1], found[last], speed, rate):
+        last -= 1
+    if first == last:
+        return None
+    rising = [line for line, _ in _pairs(found[first], found[first + 1], speed, rate)]
+    leaving = [line for _, line in _pairs(found[last - 1], found[last], speed, rate)]
+    _, top, _, height = min(rising, key=lambda line: line[1])
+    start = found[first].frame - max(0, 1000 - top - height) / speed * rate
+    end = found[last].frame + max(y + h for _, y, _, h in leaving) / speed * rate
+    return Roll(first, last, False, max(0, round(start)), min(seen.count, round(end)))
+
+
+def _at_speed(before: Look, now: Look, speed: float, rate: float) -> bool:
+    return bool(_pairs(before, now, speed, rate))
+
+
+def _pairs(before: Look, now: Look, speed: float, rate: float) -> list[tuple[Line, Line]]:
+    """Lines of one look that are found again in the next, moved up at a speed."""
+    rise = speed * (now.frame - before.frame) / rate
+    return [
+        (a, b)
+        for a in before.lines
+        for b in now.lines
+        if abs(a[1] - b[1] - rise) <= _SAME_SPEED
+        and abs(a[0] - b[0]) <= _SAME_X
+        and abs(a[2] - b[2]) <= _SAME_WIDTH
+        and abs(a[3] - b[3]) <= _SAME_HEIGHT
+    ]
 
 
 def _moves(look: Look) -> bool:
     if look.moved is None or look.moved >= -_STILL // 2:
         return False
-    return look.page or (look.agreed >= 3 and look.agreed * 2 >= len(look.lines))
+    return look.page or (look.agreed >= 3 and look.agreed * 3 >= len(look.lines))
 
 
 def _step(look: Look) -> int:

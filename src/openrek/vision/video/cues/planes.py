@@ -82,5 +82,5 @@ def _thin(plane: Plane, bits: int, orientation: int, columns: int, rows: int) ->
     if swaps_sides(orientation):
         columns, rows = rows, columns
     down, right = max(1, plane.shape[0] // rows), max(1, plane.shape[1] // columns)
-    few = plane[down // 2 :: down, right // 2 :: right]
+    few = plane[(plane.shape[0] - 1) % down :: down, right // 2 :: right]  # the last row too: it shows what comes in
     return upright(np.ascontiguousarray(few >> (bits - 8) if bits > 8 else few, np.uint8), orientation)
