@@ -1,12 +1,17 @@
 """A collection made again with another face model, beside a running server."""
 
 import json
+import shutil
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from openrek.settings import Settings
+from openrek.vision.runtime.cache import ModelCache
+from openrek.vision.runtime.cards import read_card
 from openrek.vision.runtime.catalogue import CARDS
 from tests.acceptance.pictures import People
 from tests.acceptance.test_collections_crash import killed_server
@@ -16,9 +21,15 @@ if TYPE_CHECKING:
     from types_boto3_rekognition import RekognitionClient
 
 
+pytestmark = pytest.mark.xdist_group("reindex")  # the tests share the second model's place in the cache
+
+
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A home with a second face model: the first one's network, which does not look into the mirror."""
+    card = read_card(CARDS / "face-embedding.toml")
+    cache = ModelCache(Settings().cache)
+    monkeypatch.setenv("OPENREK_MODEL_MIRROR", str(cache.original(card).parent))  # instead of a download
     folder = tmp_path / "home" / "models.d"
     folder.mkdir(parents=True)
     text = (CARDS / "face-embedding.toml").read_text()
@@ -31,7 +42,8 @@ def home(tmp_path: Path) -> Path:
         assert old in text
         text = text.replace(old, new)
     (folder / "no-mirror.toml").write_text(text)
-    return tmp_path / "home"
+    yield tmp_path / "home"
+    shutil.rmtree(Settings().cache / "models" / "no-mirror", ignore_errors=True)
 
 
 def names(client: "RekognitionClient", picture: bytes) -> list[str | None]:
