@@ -40,7 +40,7 @@ def aggregated(
         yield Row(item, text, number)
         part, now = group(item), int(item["Timestamp"])
         stretch = open_ones.get(part["Name"])
-        # samples are the first frames after their moments, so that two may be most of a frame nearer or further apart
+        # samples are the frames shown at their moments, so that two may be most of a frame nearer or further apart
         if stretch is None or now - stretch.last_ms >= (LONGEST_GAP + 0.5) * step_ms:
             open_ones[part["Name"]] = stretch = _Stretch(item, part["Confidence"], now, now)
             stretches.append(stretch)

@@ -42,22 +42,19 @@ class Segments(StoredVideo):
 
     def analysers(self, job: Job, services: Services) -> "Sequence[Analyser]":
         from openrek.vision.video.cues import BlackRule, CueAnalyser
-        from openrek.vision.video.shots import ShotAnalyser
+        from openrek.vision.video.shots import ShotDetector
 
         types = job.parameters["SegmentTypes"]
         chosen: list[Analyser] = []
         if SHOT in types:
-            chosen.append(ShotAnalyser())
+            chosen.append(ShotDetector())
         if CUE in types:
-            black = _filter(job, "TechnicalCueFilter").get("BlackFrame", {})
-            chosen.append(
-                CueAnalyser(
-                    BlackRule(
-                        black.get("MaxPixelThreshold", MAX_PIXEL_THRESHOLD),
-                        black.get("MinCoveragePercentage", MIN_COVERAGE),
-                    )
-                )
+            cues = _filter(job, "TechnicalCueFilter")
+            black = cues.get("BlackFrame", {})
+            rule = BlackRule(
+                black.get("MaxPixelThreshold", MAX_PIXEL_THRESHOLD), black.get("MinCoveragePercentage", MIN_COVERAGE)
             )
+            chosen.append(CueAnalyser(rule, _least(cues)))  # what is less sure is content: cues tile the video
         return chosen
 
     def rows(self, job: Job, info: "VideoInfo", decisions: Mapping[str, Any], services: Services) -> Iterable[Row]:
@@ -70,7 +67,6 @@ class Segments(StoredVideo):
             cues=decisions.get("cues", ()),
             order=[groups[kind] for kind in dict.fromkeys(job.parameters["SegmentTypes"])],
             least_shot=_least(_filter(job, "ShotFilter")),
-            least_cue=_least(_filter(job, "TechnicalCueFilter")),
         )
         return (Row(segment_member(each)) for each in found)
 
