@@ -69,7 +69,8 @@ def scenery(number: int, width: int = 320, height: int = 180, seed: int = 0) -> 
     random = np.random.default_rng(seed)
     small = random.integers(60, 230, (9, 16, 3), np.uint8)
     large = np.asarray(Image.fromarray(small).resize((width + 64, height), Image.Resampling.BICUBIC))
-    return np.ascontiguousarray(large[:, number % 64 : number % 64 + width])
+    shift = 64 - abs(number % 128 - 64)  # to and fro, without a jump
+    return np.ascontiguousarray(large[:, shift : shift + width])
 
 
 def still(photo: Path, width: int = 480) -> Pixels:
