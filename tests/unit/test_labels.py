@@ -228,11 +228,16 @@ def test_people_in_a_photo_have_boxes_where_a_detector_finds_them(runtime: Runti
     wide = float(look.picture.width), float(look.picture.height)
     look.__dict__["objects"] = persons((0, 0, *wide))
     look.__dict__["faces"] = faces((0.4 * wide[0], 0.1 * wide[1], 0.5 * wide[0], 0.3 * wide[1]))
-    evidence, found = people(look)
+    evidence, found = people(look, likely=0.0)
     assert evidence == []
     assert [thing.box for thing in found] == [(0, 0, *wide)]
     assert found[0].names["Person"] > 0.98
     assert {"Face", "Adult", "Smile"} <= set(found[0].names)
+    look.__dict__["objects"] = persons()
+    trusted, _ = people(look, likely=0.5)
+    doubted, _ = people(look, likely=0.1)
+    assert dict(trusted)["Face"] == pytest.approx(0.9)
+    assert dict(doubted)["Face"] == pytest.approx(0.45)
 
 
 def test_what_a_detector_names_becomes_labels() -> None:

@@ -42,11 +42,12 @@ def detect_labels(look: Look) -> list[FoundLabel]:
 
     An ancestor's confidence is at least that of every label below it. Raises ModelError where a model cannot be had.
     """
-    faces, persons = people(look)
+    concepts = dict(everyday(look))
+    faces, persons = people(look, concepts["Person"])
     metadata = look.runtime.model(MODEL).metadata
     tags = {tag.label.name: tag.confidence for tag in read_tags(look.features, metadata, with_face=len(look.faces) > 0)}
     located = [*persons, *things(look.objects, tags, look.picture.width * look.picture.height)]
-    return assemble([tags.items(), everyday(look), faces, *of_ones_own(look)], located, taxonomy())
+    return assemble([tags.items(), concepts.items(), faces, *of_ones_own(look)], located, taxonomy())
 
 
 def of_ones_own(look: Look) -> list[list[tuple[str, float]]]:

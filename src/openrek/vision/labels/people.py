@@ -35,12 +35,25 @@ _UPPER: Final = 0.6  # a face's middle lies in this upper share of its person's 
 Claims = dict[str, float]
 
 
-def people(look: Look) -> tuple[list[tuple[str, float]], list[Thing]]:
-    """Evidence of faces that have no person's box, and a Thing for each person's box."""
+UNLIKELY: Final = 0.2
+"""Where the whole picture looks less than so likely to show a person ..."""
+
+LONELY: Final = 0.5
+"""... so much is left of a face that no person's box holds: of 111 such faces in photos with people (VOC and COCO) four
+were in pictures that unlikely, of 12 in photos without people ten: cats, bears, wheels."""
+
+
+def people(look: Look, likely: float) -> tuple[list[tuple[str, float]], list[Thing]]:
+    """Evidence of faces that have no person's box, and a Thing for each person's box.
+
+    likely: probability that the picture as a whole shows a person.
+    """
     faces, persons = look.faces, look.objects.of(PERSON)
     claims = face_claims(look)
     owners = match(faces, persons)
-    evidence = [item for claim, owner in zip(claims, owners, strict=True) if owner < 0 for item in claim.items()]
+    trust = 1.0 if likely >= UNLIKELY else LONELY
+    lonely = [claim for claim, owner in zip(claims, owners, strict=True) if owner < 0]
+    evidence = [(name, trust * value) for claim in lonely for name, value in claim.items()]
     things = []
     for index in range(len(persons)):
         names: Claims = {"Person": float(persons.scores[index])}
