@@ -27,7 +27,7 @@ class Recipe:
     """How pictures are drawn. sides: the canvas of a batch is one of these; together: the share of canvases that hold
     four pictures; scale: the longest side of a picture alone on its canvas, as a share of the canvas."""
 
-    sides: tuple[int, ...] = (256, 320, 384)
+    sides: tuple[int, ...] = (192, 256, 320)
     batch: int = 16
     together: float = 0.45
     scale: tuple[float, float] = (0.45, 1.8)

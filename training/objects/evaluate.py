@@ -25,6 +25,12 @@ from training.objects.export import export, load
 from training.objects.measure import Matched, isotonic, match
 from training.objects.samples import TAUGHT, TRUTH, Sample, read
 
+SIDE = 416
+"""Longest side of the input; `[preprocess]` of the card has the same."""
+
+ENLARGE = 1.5
+"""Most that a small picture is enlarged."""
+
 AGREE = 0.25
 LEAST = 6
 LEAST_TRUTHS = 25
@@ -130,7 +136,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--side", type=int, default=416)
-    parser.add_argument("--enlarge", type=float, default=1.5)
+    parser.add_argument("--side", type=int, default=SIDE)
+    parser.add_argument("--enlarge", type=float, default=ENLARGE)
     asked = parser.parse_args()
     evaluate(asked.cache, asked.run, asked.side, asked.enlarge)

@@ -27,6 +27,12 @@ from openrek.vision.runtime import Runtime
 from training.objects.classes import COCO, INDEX, LABELS, TAUGHT_SETS, VEHICLES
 from training.objects.samples import IGNORED, TAUGHT, TRUTH, Boxes, Sample, read, write
 
+MISTAKEN = ("weapon-boxes", "smoking-boxes")
+"""Sets whose drawn things the teachers do not know, and call something else: a pistol a telephone."""
+
+TRUSTED = ("person", "bicycle", "car", "motorcycle", "bus", "train", "truck", "cat", "dog", "horse", "chair", "couch")
+"""What is believed of them there."""
+
 SURE = 0.35
 DOUBTED = 0.1
 SAME = 0.55  # IoU
@@ -147,6 +153,10 @@ def merge(sample: Sample, seen: Detections) -> Boxes:
             if len(same) and geometry.iou(boxes[number][None], same.boxes).max() > 0.45:
                 keep[number] = False
             kinds[number] = IGNORED
+        elif sample.source in MISTAKEN and COCO[kind] not in TRUSTED:
+            kinds[number] = IGNORED
+            if len(own) and geometry.iou(boxes[number][None], own.boxes).max() > 0.25:
+                keep[number] = False
     taught = Boxes(boxes, classes, kinds.astype(np.int64), scores)[keep]
     every = Boxes.join([own, taught])
     if INDEX["vehicle"] not in drawn:
