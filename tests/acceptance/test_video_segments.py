@@ -13,7 +13,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from openrek.cli.demo import boto3_client, running_server
-from tests.acceptance.video_kit import BUCKET, finished, scenery, video, write_clip
+from tests.acceptance.video_kit import BUCKET, finished, over, scenery, video, write_clip
 
 pytest.importorskip("av", reason="reading video needs PyAV")
 
@@ -27,18 +27,18 @@ def noise(number: int, level: int) -> Any:
     return np.random.default_rng(number).integers(0, level + 1, (180, 320, 1), np.uint8).repeat(3, 2)
 
 
-def cross_fade(length: int) -> list[Any]:
-    """Two scenes of 60 frames with a dissolve of `length` between them."""
-    frames = [scenery(n, seed=1) for n in range(60)]
+def cross_fade(length: int, first: Path, second: Path) -> list[Any]:
+    """The camera passes over two photos, 60 frames each, with a dissolve of `length` between them."""
+    frames = [over(first, n) for n in range(60)]
     for n in range(length):
         share = (n + 1) / (length + 1)
-        mixed = scenery(60 + n, seed=1) * (1 - share) + scenery(n, seed=2) * share
+        mixed = over(first, 60 + n) * (1 - share) + over(second, n) * share
         frames.append(mixed.astype(np.uint8))
-    return frames + [scenery(length + n, seed=2) for n in range(60)]
+    return frames + [over(second, length + n) for n in range(60)]
 
 
 @pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def clips(tmp_path_factory: pytest.TempPathFactory, photos: dict[str, Path]) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("segments")
     leader = [BLACK] * 300 + [scenery(n) for n in range(150)]
     two = [scenery(n, seed=1) for n in range(40)] + [scenery(n, seed=2) for n in range(40)]
@@ -47,7 +47,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         # black with a tone from frame 40 to 79, then silent black, then a scene
         "tone.mp4": {"frames": [BLACK] * 120 + two[:40], "tone": [0.0] * 40 + [0.5] * 40 + [0.0] * 80},
         "grain.mp4": {"frames": [noise(n, 3) for n in range(60)] + two[:40]},
-        "fade.mp4": {"frames": cross_fade(24)},
+        "fade.mp4": {"frames": cross_fade(24, photos["astronaut"], photos["rocket"])},
         "pal.mp4": {"frames": two},
         "film.mp4": {"frames": two, "rate": Fraction(24_000, 1001)},
         "double.mp4": {"frames": two, "rate": Fraction(60_000, 1001)},

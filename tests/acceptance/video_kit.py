@@ -73,6 +73,13 @@ def scenery(number: int, width: int = 320, height: int = 180, seed: int = 0) -> 
     return np.ascontiguousarray(large[:, shift : shift + width])
 
 
+def over(photo: Path, number: int, width: int = 320, height: int = 180) -> Pixels:
+    """A part of a photo, a little further along with each frame."""
+    with Image.open(photo) as opened:
+        left = number % 128
+        return np.asarray(opened.convert("RGB").crop((left, 60, left + width, 60 + height)))
+
+
 def still(photo: Path, width: int = 480) -> Pixels:
     """A photo as a frame with even sides."""
     with Image.open(photo) as opened:
