@@ -19,7 +19,7 @@ from openrek.vision.labels import FoundLabel, Instance, Label, Taxonomy, Thing, 
 from openrek.vision.labels.detect import DOUBT, PICTURE_SIDE, things
 from openrek.vision.labels.everyday import everyday
 from openrek.vision.labels.people import match, people, traits
-from openrek.vision.labels.tagger import calibrate, label_scores, read_tags
+from openrek.vision.labels.tagger import Members, calibrate, label_scores, read_tags
 from openrek.vision.labels.taxonomy import taxonomy
 from openrek.vision.look import Look
 from openrek.vision.objects import Objects
@@ -78,8 +78,12 @@ def test_one_pass_gives_every_region(runtime: Runtime) -> None:
 def test_a_score_sums_classes_and_mixes_the_whole_with_the_best_region() -> None:
     probabilities = np.array([[0.5, 0.3, 0.2], [0.1, 0.1, 0.8]], np.float32)
     membership = np.array([[1, 0, 0], [1, 1, 0], [0, 0, 1]], np.float32)
-    scores = label_scores(np.log(probabilities), membership)
+    scores = label_scores(np.log(probabilities), Members.of(membership))
     assert scores == pytest.approx([0.5, 0.8, (0.2 + 0.8) / 2])
+    halves = label_scores(np.log(probabilities), Members.of(membership / 2))
+    assert halves == pytest.approx(scores / 2)
+    with pytest.raises(ValueError, match="without a class"):
+        Members.of(np.array([[1, 0], [0, 0]], np.float32))
 
 
 def test_calibration_is_straight_between_its_knots() -> None:

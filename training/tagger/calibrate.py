@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from openrek.vision.backbone import STRIDE, fit, regions
-from openrek.vision.labels.tagger import CLASSES, label_scores
+from openrek.vision.labels.tagger import CLASSES, Members, label_scores
 from openrek.vision.labels.taxonomy import Taxonomy, taxonomy
 from openrek.vision.runtime.session import Session
 from training.tagger.measure import Pairs, pairs
@@ -31,11 +31,12 @@ def scored(photos: Iterable[Photo], session: Session, table: Taxonomy) -> Iterat
     membership = table.membership("tagger", CLASSES)
     reached = np.flatnonzero(membership.sum(axis=1))
     names = [list(table)[i] for i in reached]
+    members = Members.of(membership[reached])
     for photo in photos:
         pixels = fit(photo.pixels)
         rows, columns = (side // STRIDE for side in pixels.shape[:2])
         (logits,) = session.run({"pixels": pixels[None], "regions": regions(rows, columns)[None]}, ("logits",))
-        yield photo, dict(zip(names, label_scores(logits[0], membership[reached]).tolist(), strict=True))
+        yield photo, dict(zip(names, label_scores(logits[0], members).tolist(), strict=True))
 
 
 def knots(sources: Iterable[Pairs]) -> list[list[float]]:

@@ -4,14 +4,16 @@ Three readers, each of another source than ImageNet, which the weights were trai
 
 - `objects`: Caltech-101 (the folder `objects-101`: images.zip, labels.csv), one object a picture, at 160 pixels;
 - `street`: Pascal VOC 2007 (the folder `street-boxes`), where only car, cat, bus and train are labelled throughout;
-- `coco`: any pictures with YOLO label files in the order of COCO's 80 classes.
+- `coco`: any pictures with YOLO label files in the order of COCO's 80 classes;
+- `panoptic`: photos with COCO's panoptic annotations: things and the ground, sky and water about them, by their share.
 """
 
 import csv
 import io
+import json
 import zipfile
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +52,21 @@ COCO = (
 )
 # fmt: on
 
+GROUND = {
+    "Water": ("sea", "river", "water-other"),
+    "Sky": ("sky-other-merged",),
+    "Grass": ("grass-merged", "playingfield"),
+    "Tree": ("tree-merged",),
+    "Flower": ("flower",),
+    "Mountain": ("mountain-merged",),
+    "Sand": ("sand",),
+    "Snow": ("snow",),
+    "Road": ("road",),
+    "Building": ("building-other-merged", "house"),
+    "Rock": ("rock-merged",),
+}
+"""Label -> COCO's names for it."""
+
 
 @dataclass(frozen=True, eq=False)
 class Photo:
@@ -80,6 +97,34 @@ def coco(pictures: Path, labels: Path) -> Iterator[Photo]:
         text = labels / f"{path.stem}.txt"
         numbers = {int(line.split()[0]) for line in text.read_text().splitlines()} if text.exists() else set()
         yield Photo(_read(path.read_bytes()), frozenset(COCO[number] for number in numbers), frozenset(COCO))
+
+
+@dataclass(frozen=True)
+class Shares:
+    """What the photo at `path` shows: label -> share of the picture, for a thing that of its largest example. Of COCO's
+    80 classes and GROUND, all others are not in it."""
+
+    path: Path
+    shares: Mapping[str, float]
+
+
+def panoptic(annotations: Path, pictures: Path) -> Iterator[Shares]:
+    """annotations: a file such as `panoptic_val2017.json`; pictures: the folder of its photos."""
+    content = json.loads(annotations.read_text())
+    categories = sorted(content["categories"], key=lambda each: int(each["id"]))
+    labels = {each["id"]: label for each, label in zip(categories[: len(COCO)], COCO, strict=True)}
+    ground = {name: label for label, names in GROUND.items() for name in names}
+    labels |= {each["id"]: ground[each["name"]] for each in categories[len(COCO) :] if each["name"] in ground}
+    images = {image["id"]: image for image in content["images"]}
+    for annotation in content["annotations"]:
+        image = images[annotation["image_id"]]
+        shares: dict[str, float] = defaultdict(float)
+        for segment in annotation["segments_info"]:
+            label = labels.get(segment["category_id"])
+            if label is not None:
+                share = segment["area"] / (image["width"] * image["height"])
+                shares[label] = shares[label] + share if label in GROUND else max(shares[label], share)
+        yield Shares(pictures / image["file_name"].replace(".png", ".jpg"), dict(shares))
 
 
 def _rows(folder: Path) -> dict[str, list[dict[str, str]]]:

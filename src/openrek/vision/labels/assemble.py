@@ -56,14 +56,15 @@ def assemble(sources: Iterable[Evidence], things: Iterable[Thing], table: Taxono
         for name, confidence in names.items():
             if table[name].has_boxes:
                 instances.setdefault(name, []).append(Instance(thing.box, confidence))
-    return [
+    found = [
         FoundLabel(
             table[name],
             1.0 - doubt,
             tuple(sorted(instances.get(name, ()), key=lambda instance: -instance.confidence)),
         )
-        for name, doubt in sorted(doubts.items(), key=lambda item: (item[1], item[0]))
+        for name, doubt in doubts.items()
     ]
+    return sorted(found, key=lambda each: (-each.confidence, each.label.name))
 
 
 def _with_ancestors(evidence: Evidence, table: Taxonomy) -> dict[str, float]:

@@ -29,6 +29,9 @@ LEAST_FACE: Final = 0.02
 
 TRAITS: Final = (Trait.AGE, Trait.GENDER, Trait.SMILE, Trait.EYEGLASSES, Trait.SUNGLASSES, Trait.BEARD)
 
+CHILDISH: Final = 0.7
+"""How much of what a face says about gender is believed of a child's (see the card of `face-attributes`)."""
+
 _INSIDE: Final = 0.7  # least share of a face inside the box of its person
 _UPPER: Final = 0.6  # a face's middle lies in this upper share of its person's box
 
@@ -115,6 +118,8 @@ def traits(known: FaceAttributes, place: int) -> Claims:
     return {
         "Baby": baby,
         "Child": child,
+        "Boy": (child - baby) * (0.5 + CHILDISH * (male - 0.5)),
+        "Girl": (child - baby) * (0.5 - CHILDISH * (male - 0.5)),
         "Adult": adult,
         "Man": male * adult,
         "Woman": (1 - male) * adult,

@@ -63,14 +63,31 @@ def read_tags(seen: Features, metadata: Mapping[str, str], *, with_face: bool = 
     return [Tag(labels[i], float(confidences[i])) for i in np.flatnonzero(confidences >= LEAST)]
 
 
-def label_scores(logits: Floats, membership: Floats) -> Floats:
-    """(L,) scores 0..1 from the logits (R, classes) of regions, the whole picture first.
+@dataclass(frozen=True, slots=True, eq=False)
+class Members:
+    """How much of each class's probability counts for each label: what is not 0, label by label, in `classes`
+    and `shares`, the first of each label at `starts`."""
 
-    membership: (L, classes), how much of a class's probability counts for a label: 1 or less, or 0.
-    """
+    classes: NDArray[np.intp]
+    shares: Floats
+    starts: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, matrix: Floats) -> "Members":
+        """matrix: (L, classes) of shares; every label has one at least."""
+        labels, classes = np.nonzero(matrix)
+        starts = np.flatnonzero(np.diff(labels, prepend=-1))
+        if len(starts) != len(matrix):
+            raise ValueError("a label without a class has no score")
+        return cls(classes, matrix[labels, classes], starts)
+
+
+def label_scores(logits: Floats, members: Members) -> Floats:
+    """(L,) scores 0..1 from the logits (R, classes) of regions, the whole picture first."""
     odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    scores = (odds / odds.sum(axis=1, keepdims=True)) @ membership.T
-    return np.asarray(np.clip((scores[0] + scores.max(axis=0)) / 2, 0, 1), np.float32)
+    probabilities = odds / odds.sum(axis=1, keepdims=True)
+    scores = np.add.reduceat(probabilities.T[members.classes] * members.shares[:, None], members.starts, axis=0)
+    return np.asarray(np.clip((scores[:, 0] + scores.max(axis=1)) / 2, 0, 1), np.float32)
 
 
 def calibrate(scores: Floats, metadata: Mapping[str, str]) -> Floats:
@@ -80,8 +97,8 @@ def calibrate(scores: Floats, metadata: Mapping[str, str]) -> Floats:
 
 
 @cache
-def _vocabulary() -> tuple[tuple[Label, ...], Floats, Floats]:
-    """The labels that the classes reach; their membership (L, classes), plain and where there is a face."""
+def _vocabulary() -> tuple[tuple[Label, ...], Members, Members]:
+    """The labels that the classes reach; how much of a class counts for each, plainly and where there is a face."""
     table = taxonomy()
     membership = table.membership(MODEL, CLASSES)
     reached = np.flatnonzero(membership.sum(axis=1))
@@ -94,4 +111,4 @@ def _vocabulary() -> tuple[tuple[Label, ...], Floats, Floats]:
             worn[number] = WORN_WITH_FACE
     discounted = membership * worn
     discounted[table.positions["Clothing"]] = membership[table.positions["Clothing"]]
-    return tuple(labels[i] for i in reached), membership[reached], discounted[reached]
+    return tuple(labels[i] for i in reached), Members.of(membership[reached]), Members.of(discounted[reached])
