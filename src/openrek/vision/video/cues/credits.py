@@ -22,6 +22,7 @@ _LEAST_PLAIN = 0.55
 """Share of a page that is ground."""
 _SPARE = 0.012
 """Share of a page that may be neither ground nor within lines of text: rules, emblems."""
+_SAME_INK, _SAME_PLACE = 20, 5
 _SAME_GROUND = 14
 """Of 255."""
 _STEP, _FADE = 0.4, 1.5
@@ -33,14 +34,15 @@ _EMPTY = 0.9
 class Look:
     """One look at the text of a frame.
 
-    page: text on a plain ground and nothing else. moved: how far most lines have moved in `_STEP` seconds since
-    the look before (1/1000, upwards negative), None where they cannot be found again; agreed: how many of them;
-    column: whether those stand in one column.
+    page: text on a plain ground and nothing else. lit: of the frame, as in `Glance`. moved: how far most lines have
+    moved in `_STEP` seconds since the look before (1/1000, upwards negative), None where they cannot be found again;
+    agreed: how many of them; column: whether those stand in one column.
     """
 
     frame: int
     lines: tuple[Line, ...]
     page: bool
+    lit: int
     moved: int | None
     agreed: int
     column: bool
@@ -73,7 +75,8 @@ def looks(seen: Seen) -> list[Look]:
         moved, agreed, column = _movement(before, lines)
         if moved is not None:
             moved = round(moved * usual / (frame - last))
-        found.append(Look(frame, lines, _is_page(seen, frame, lines), moved, agreed, column))
+        page = _is_page(seen, frame, lines)
+        found.append(Look(frame, lines, page, int(seen.lit[frame]), moved, agreed, column))
         before, last = lines, frame
     return found
 
@@ -174,12 +177,18 @@ def _rolls(seen: Seen, found: list[Look]) -> list[Roll]:
         if first and sum(look.page for look in run) * 2 >= len(run):
             if len(run) >= 3 and sum(look.agreed for look in run) >= 2 * len(run) - 2:
                 rolls.append(Roll(first - 1, i - 1, page=True))
-        elif first and len(run) >= 4 and sum(look.column for look in run) * 4 >= 3 * len(run):
+        elif first and _is_roll_over_picture(run):
             roll = _over_picture(seen, found, first - 1, i - 1)
             if roll is not None and not (rolls and roll.first <= rolls[-1].last):
                 rolls.append(roll)
         first = i if moves else 0
     return rolls
+
+
+def _is_roll_over_picture(run: list[Look]) -> bool:
+    """Five looks at one speed; where enough lines are seen to tell, they stand in a column: a tilted view's do not."""
+    clear = [look for look in run if look.agreed >= 3]
+    return len(run) >= 5 and len(clear) >= 4 and sum(look.column for look in clear) * 5 >= 4 * len(clear)
 
 
 def _over_picture(seen: Seen, found: list[Look], first: int, last: int) -> Roll | None:
@@ -229,7 +238,7 @@ def _pairs(before: Look, now: Look, speed: float, rate: float) -> list[tuple[Lin
 def _moves(look: Look) -> bool:
     if look.moved is None or look.moved >= -_STILL // 2:
         return False
-    return look.page or (look.agreed >= 3 and look.agreed * 3 >= len(look.lines))
+    return look.page or look.agreed >= 2
 
 
 def _step(look: Look) -> int:
@@ -237,8 +246,10 @@ def _step(look: Look) -> int:
 
 
 def _same_card(before: Look, now: Look) -> bool:
-    still = now.moved is not None and abs(now.moved) <= _STILL
-    return still and now.agreed * 3 >= 2 * max(len(before.lines), len(now.lines))
+    """Whether two looks show the same text: most lines in the same place, and as much ink."""
+    inked = abs(now.lit - before.lit) <= max(3, before.lit // _SAME_INK)
+    same = sum(any(max(map(abs, np.subtract(a, b))) <= _SAME_PLACE for a in before.lines) for b in now.lines)
+    return inked and same * 3 >= 2 * max(len(before.lines), len(now.lines))
 
 
 def _grown(seen: Seen, look: Look) -> Stretch:
@@ -287,10 +298,14 @@ _LEAST_CARD = 2
 """Looks (0.4 s apart) a card stands at least."""
 _LEAST_LENGTH = 2.0
 """Seconds."""
+_LAST, _LIST = 0.95, 4
+"""A single card is the end credits where it ends after this share of the video and has so many lines."""
+_SUBTITLES = 750
+"""Lines that begin below this, in 1/1000 of the height, are subtitles."""
 _OPENING = 0.2
 """Opening credits begin before this share of the video."""
-_CLOSING = 0.5
-"""End credits have their middle after this share, or reach the end."""
+_CLOSING, _CLOSED = 0.5, 0.8
+"""End credits end after `_CLOSED`, or roll and have their middle after `_CLOSING`."""
 
 
 def credit_spans(seen: Seen) -> tuple[list[Span], list[Stretch]]:
@@ -299,7 +314,7 @@ def credit_spans(seen: Seen) -> tuple[list[Span], list[Stretch]]:
     spans: list[Span] = []
     others: list[Stretch] = []
     for stretch in stretches(seen, looks(seen), round(_BRIDGE * rate)):
-        sure = _surety(stretch)
+        sure = _surety(stretch, seen.count)
         kind = _kind(stretch, seen.count)
         if sure < 0.5 or kind is None or stretch.end - stretch.start < _LEAST_LENGTH * rate:
             others.append(stretch)
@@ -308,21 +323,26 @@ def credit_spans(seen: Seen) -> tuple[list[Span], list[Stretch]]:
     return spans, others
 
 
-def _surety(stretch: Stretch) -> float:
+def _surety(stretch: Stretch, count: int) -> float:
     """How surely text is credits, 0..1: by how long it rolls, or how many cards there are."""
     cards = [card for card in stretch.cards if len(card) >= _LEAST_CARD]
     if stretch.rolls >= 3:
         paper = 0.1 if stretch.on_page * 2 >= stretch.looks else 0.0
         return min(1.0, 0.6 + paper + 0.03 * stretch.rolls)
     still = sum(len(card) for card in cards)
-    if len(cards) >= 2 and still * 2 >= stretch.looks and sum(len(card[0].lines) for card in cards) >= 4:
+    lines = sum(len(card[0].lines) for card in cards)
+    if still * 2 < stretch.looks or all(line[1] >= _SUBTITLES for card in cards for line in card[0].lines):
+        return 0.0
+    if len(cards) >= 2 and lines >= (4 if len(cards) == 2 else 3):
         return min(0.95, 0.4 + 0.12 * len(cards))
-    return 0.0
+    # a single page at the very end that lists names
+    alone = stretch.start >= _CLOSING * count and stretch.end >= _LAST * count
+    return 0.55 if alone and lines >= _LIST else 0.0
 
 
 def _kind(stretch: Stretch, count: int) -> CueKind | None:
-    middle = (stretch.start + stretch.end) / 2 / count
-    if middle >= _CLOSING or stretch.end >= 0.95 * count:
+    late = (stretch.start + stretch.end) / 2 >= _CLOSING * count if stretch.rolls >= 3 else False
+    if late or stretch.end >= _CLOSED * count:
         return CueKind.END_CREDITS
     if stretch.start <= _OPENING * count:
         return CueKind.OPENING_CREDITS

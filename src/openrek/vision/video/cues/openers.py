@@ -11,7 +11,8 @@ _EARLY = 180.0
 _BEFORE = 2.0
 """Seconds of anything but cues that may precede them."""
 
-_SLATE_ROWS = 4
+_SLATE_ROWS, _SLATE_FLUSH = 4, 3
+"""Rows of a slate; as many of one left edge do as well."""
 _SLATE_LEAST, _SLATE_MOST = 1.0, 90.0
 
 _VIVID = 0.62
@@ -23,8 +24,8 @@ _LOGO_LEAST, _LOGO_MOST = 1.2, 20.0
 _LOGO_PLAIN = 0.55
 _LOGO_MARGIN, _LOGO_OFF_CENTRE = 12, 16
 """Of 200: clear space on every side, and how far its middle may be from the frame's."""
-_LOGO_LIT = 60
-"""Of 10,000: the least it covers when all of it is seen."""
+_LOGO_SPECKS, _LOGO_LIT = 5, 60
+"""Of 10,000: what counts as nothing, and the least it covers when all of it is seen."""
 
 
 def opener_spans(seen: Seen, texts: list[Stretch], known: list[Span]) -> list[Span]:
@@ -44,12 +45,14 @@ def slate_spans(seen: Seen, texts: list[Stretch], known: list[Span]) -> list[Spa
         card = max(text.cards, key=len)
         lines = card[len(card) // 2].lines
         rows = _rows(lines)
-        if rows < _SLATE_ROWS or len(card) * 2 < text.looks or seen.count - text.end < rate:
+        flush = max(sum(abs(line[0] - other[0]) <= 12 for other in lines) for line in lines)
+        if rows < _SLATE_ROWS and flush < _SLATE_FLUSH:
+            continue
+        if len(card) * 2 < text.looks or seen.count - text.end < rate:
             continue
         if not _is_early(seen, text.start, [*known, *found]):
             continue
-        flush = max(sum(abs(line[0] - other[0]) <= 12 for other in lines) for line in lines)
-        sure = 0.55 + 0.05 * min(4, rows - 2) + (0.2 if flush >= 3 else 0.0)
+        sure = 0.55 + 0.05 * min(4, rows - 2) + (0.2 if flush >= _SLATE_FLUSH else 0.0)
         found.append(Span(CueKind.SLATE, text.start, text.end, min(1.0, sure)))
     return found
 
@@ -72,7 +75,7 @@ def logo_spans(seen: Seen, known: list[Span]) -> list[Span]:
     """An emblem that comes out of a plain ground and goes back into it, alone in the middle of the frame."""
     rate = float(seen.info.rate)
     found: list[Span] = []
-    empty = seen.lit == 0
+    empty = seen.lit <= _LOGO_SPECKS
     plain = (seen.plain >= 200 * _LOGO_PLAIN) & (seen.bars == 0)
     margins = np.minimum.reduce([seen.top, seen.left, 200 - seen.bottom, 200 - seen.right]) >= _LOGO_MARGIN
     middle = np.abs(seen.left.astype(np.int16) + seen.right - 200) <= 2 * _LOGO_OFF_CENTRE
