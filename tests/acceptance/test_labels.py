@@ -10,6 +10,8 @@ import pytest
 from botocore.exceptions import ClientError
 from PIL import Image, ImageColor
 
+from openrek.vision.runtime import Catalogue
+
 if TYPE_CHECKING:
     from types_boto3_rekognition import RekognitionClient
 
@@ -172,6 +174,57 @@ def test_14_more_than_100_filters_are_refused(ask: Any) -> None:
     assert names(ask("chelsea", Settings={"GeneralLabels": {"LabelInclusionFilters": [*many[:99], "Cat"]}})) == ["Cat"]
 
 
+# --- instances --------------------------------------------------------------------------------------------------------
+
+
+def boxes(label: Answer) -> dict[tuple[float, ...], float]:
+    """Box -> confidence."""
+    sides = ("Left", "Top", "Width", "Height")
+    return {tuple(each["BoundingBox"][side] for side in sides): each["Confidence"] for each in label["Instances"]}
+
+
+needs_detector = pytest.mark.skipif("objects" not in Catalogue(), reason="the catalogue has no detector")
+
+
+@needs_detector
+@pytest.mark.parametrize(
+    ("photo", "name"), [("astronaut", "Person"), ("hopper", "Person"), ("chelsea", "Cat"), ("coffee", "Cup")]
+)
+def test_what_can_be_counted_has_instances(ask: Any, photo: str, name: str) -> None:
+    labels = {label["Name"]: label for label in ask(photo)["Labels"]}
+    found = boxes(labels[name])
+    assert found
+    for left, top, width, height in found:
+        assert 0 <= left < left + width <= 1.0001
+        assert 0 <= top < top + height <= 1.0001
+    left, top, width, height = max(found, key=lambda box: found[box])
+    assert width * height > 0.1, "each of these photos has one large subject"
+    for label in labels.values():
+        confidences = [each["Confidence"] for each in label["Instances"]]
+        assert confidences == sorted(confidences, reverse=True)
+        assert all(confidence >= 55 for confidence in confidences)
+
+
+@needs_detector
+def test_ancestors_repeat_the_boxes_of_their_descendants(ask: Any) -> None:
+    labels = {label["Name"]: label for label in ask("astronaut")["Labels"]}
+    woman = boxes(labels["Woman"])
+    assert woman
+    for name in ("Adult", "Female", "Person"):
+        shared = boxes(labels[name])
+        assert all(shared[box] >= confidence for box, confidence in woman.items()), name
+
+
+@needs_detector
+def test_each_instance_has_colours_where_colours_are_asked_for(ask: Any) -> None:
+    labels = {label["Name"]: label for label in ask("astronaut", Features=BOTH)["Labels"]}
+    (person, *_) = labels["Person"]["Instances"]
+    assert 1 <= len(person["DominantColors"]) <= 10
+    settings = {"ImageProperties": {"MaxDominantColors": 1}}
+    few = {label["Name"]: label for label in ask("astronaut", Features=BOTH, Settings=settings)["Labels"]}
+    assert few["Person"]["Instances"][0]["DominantColors"] == person["DominantColors"][:1]
+
+
 # --- limits and edges -------------------------------------------------------------------------------------------------
 
 
@@ -229,11 +282,19 @@ def test_sides_out_of_range(ask: Any) -> None:
 @pytest.mark.parametrize(
     ("photo", "expected", "absent"),
     [
-        ("astronaut", {"Person", "Face", "Head"}, {"Animal", "Food", "Vehicle", "Building"}),
-        ("hopper", {"Person", "Face", "Head", "Clothing"}, {"Animal", "Food", "Vehicle", "Building"}),
+        (
+            "astronaut",
+            {"Person", "Face", "Head", "Smile", "Woman", "Female", "Adult"},
+            {"Animal", "Food", "Vehicle", "Building"},
+        ),
+        (
+            "hopper",
+            {"Person", "Face", "Head", "Man", "Male", "Adult", "Clothing"},
+            {"Animal", "Food", "Vehicle", "Building"},
+        ),
         ("chelsea", {"Animal", "Cat", "Feline", "Mammal", "Pet"}, {"Person", "Dog", "Food", "Vehicle"}),
         ("coffee", {"Beverage", "Coffee", "Cup"}, {"Person", "Animal", "Vehicle", "Building"}),
-        ("china", {"Architecture", "Building"}, {"Person", "Animal", "Vehicle", "Food"}),
+        ("china", {"Architecture", "Building", "Outdoors", "Sky", "Nature"}, {"Person", "Animal", "Vehicle", "Food"}),
     ],
 )
 def test_what_the_photos_show(ask: Any, photo: str, expected: set[str], absent: set[str]) -> None:
