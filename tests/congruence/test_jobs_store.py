@@ -439,7 +439,10 @@ def test_expired_jobs_are_purged_with_all_they_left(database: Database, monkeypa
 def test_what_was_purged_is_gone_from_the_file(tmp_path: Path) -> None:
     database = Database.open(f"sqlite:///{tmp_path / 'openrek.db'}")
     add(database)
-    finish(database, [Row({"secret": "a face that nobody shall find " * 20})])
+    queue = queue_of(database)
+    plan(queue, 1)
+    queue.observed(claimed(queue), b"a face that nobody shall find " * 20, 1)
+    queue.decided(claimed(queue), [Row({"secret": "a face that nobody shall find " * 20})])
     time.sleep(0.01)
     JobStore(database).purge(0.001)
     database.close()  # the log is written back and removed with the last connection

@@ -15,6 +15,7 @@ from openrek.contract.errors import (
     InvalidParameterException,
     InvalidS3ObjectException,
     LimitExceededException,
+    NotImplementedException,
     ResourceNotFoundException,
     VideoTooLargeException,
 )
@@ -166,6 +167,12 @@ def test_the_aws_limits(desk: Desk) -> None:
     assert settings.video_second_limit == 6 * 3600
     assert settings.concurrent_job_limit == 20
     assert settings.job_retention == 7 * 24 * 3600
+
+
+def test_a_server_without_a_reader_says_so(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("openrek.service.stored_video.find_spec", lambda name: None)
+    with pytest.raises(NotImplementedException, match=r"openrek\[video\]"):
+        desk.start(Faces)
 
 
 def test_one_job_too_many_is_refused_until_another_ends(desk: Desk) -> None:

@@ -98,7 +98,7 @@ class VideoSources:
                 with suppress(OSError):
                     os.utime(place)
                 return place
-            part = place.with_name(place.name + ".part")
+            part = place.with_name(f"{place.name}.{os.getpid()}.part")
             try:
                 with self._opened(bucket, key, version, etag) as (info, stream), part.open("wb") as file:
                     self._room_for(info.size)

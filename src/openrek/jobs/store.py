@@ -181,8 +181,7 @@ class JobStore:
     def _purge(self, number: int) -> int:
         while True:
             with self._database.begin() as connection:
-                if self._database.embedded:
-                    connection.exec_driver_sql("PRAGMA secure_delete=ON")
+                overwrite_deleted(connection)
                 table = job_results
                 some = (
                     select(table.c.view, table.c.position)
@@ -209,9 +208,16 @@ class JobStore:
 # --- shared with tasks ------------------------------------------------------------------------------------------------
 
 
+def overwrite_deleted(connection: Connection) -> None:
+    """Let SQLite overwrite what this connection deletes: observations and results may describe faces."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("PRAGMA secure_delete=ON")
+
+
 def end_job(connection: Connection, job: Job, status: Status, message: str | None = None) -> None:
     """Give an open job its final status, drop its tasks and put its notice into the outbox: all of it or nothing."""
     finished = now_ms()
+    overwrite_deleted(connection)
     connection.execute(
         update(jobs).where(jobs.c.id == job.number).values(status=status, message=message, finished_ms=finished)
     )

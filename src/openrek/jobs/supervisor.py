@@ -128,6 +128,7 @@ class Supervisor:
             place.process = subprocess.Popen(
                 self._command(place.worker_id),
                 stdin=subprocess.PIPE,
+                start_new_session=True,  # Ctrl-C reaches the server, which stops its workers in order
                 env={**os.environ, **environment_of(self._settings)},
             )
             place.started = now

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from openrek.jobs.errors import LeaseLostError
 from openrek.jobs.records import DECIDE, Job, Row, Status, Task, View
-from openrek.jobs.store import add_chunks, add_plan, end_job, lock_job, read_job
+from openrek.jobs.store import add_chunks, add_plan, end_job, lock_job, overwrite_deleted, read_job
 from openrek.store.database import Database
 from openrek.store.schema import job_results, job_tasks, jobs, now_ms
 
@@ -218,6 +218,7 @@ class TaskQueue:
         """Begin the task's job anew: its observations are of another version. Raises LeaseLostError."""
         with self._database.begin() as connection:
             job = self._take(connection, task)
+            overwrite_deleted(connection)
             connection.execute(delete(job_tasks).where(job_tasks.c.job_number == job.number))
             connection.execute(
                 update(jobs).where(jobs.c.id == job.number).values(plan=None, frames=0, chunks=0, chunks_done=0)

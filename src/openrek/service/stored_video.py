@@ -16,6 +16,7 @@ operation that is not built. Analysers run in workers, which call `analyses` for
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, cast
 
 from sqlalchemy import Connection
@@ -25,6 +26,7 @@ from openrek.contract.errors import (
     InvalidParameterException,
     InvalidS3ObjectException,
     LimitExceededException,
+    NotImplementedException,
     ResourceNotFoundException,
     VideoTooLargeException,
 )
@@ -141,6 +143,7 @@ def start_job(pair: StoredVideo, request: Mapping[str, Any], call: Call, service
     before = recorded(services, call)
     if before is not None:
         return before
+    _check_reader(services)
     pair.check(request, call, services)
     _check_video(request, services)
     caller, limit = call.caller, services.settings.concurrent_job_limit
@@ -156,6 +159,11 @@ def start_job(pair: StoredVideo, request: Mapping[str, Any], call: Call, service
             ) from error
 
     return once(services, call, work)
+
+
+def _check_reader(services: Services) -> None:
+    if services.settings.job_workers != 0 and find_spec("av") is None:  # else the workers are elsewhere
+        raise NotImplementedException("Stored video needs PyAV on this server: pip install 'openrek[video]'.")
 
 
 def _check_video(request: Mapping[str, Any], services: Services) -> None:
