@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import func, select
 from typer.testing import CliRunner, Result
 
 from openrek.cli.common import UserError
@@ -14,8 +15,11 @@ from openrek.store.collections import Collections
 from openrek.store.database import Database
 from openrek.store.faces import Faces
 from openrek.store.portable import PortableFileError
+from openrek.store.reindex import Reindexing
+from openrek.store.schema import collections, faces
 from openrek.store.vectors import EmbeddedSearch, StoredVectors
 from openrek.vision.runtime.errors import CardError
+from tests.congruence.test_reindex import read_all, vectors_of
 from tests.unit.test_portable import OWNER, fill, number_of
 
 
@@ -104,6 +108,21 @@ def test_erase(database: Database) -> None:
     again = run("erase", "people", "--external-image-id", "person-1")
     assert again.exit_code == 1
     assert "No face" in again.stdout
+
+
+def test_erase_reaches_what_a_killed_reindexing_left(database: Database) -> None:
+    made = fill(database)
+    number = number_of(database, "people")
+    work = Reindexing.begin(database, number, "8.1")
+    read_all(work)
+    assert work.switch(vectors_of)
+    with database.read() as connection:
+        counted = select(func.count()).select_from(faces).where(faces.c.face_id == made[0].face_id)
+        assert connection.execute(counted).scalar() == 2
+    assert run("erase", "people", "--face-id", made[0].face_id).exit_code == 0
+    with database.read() as connection:
+        assert connection.execute(counted).scalar() == 0
+        assert connection.execute(select(func.count()).select_from(collections)).scalar() == 1
 
 
 def test_erase_beside_a_server_says_what_that_still_holds(database: Database, tmp_path: Path) -> None:

@@ -167,7 +167,6 @@ def reindex_collection(
     """
     from openrek.cli.photos import find_photos
     from openrek.service.reindex import reindex
-    from openrek.store.collections import Collections
 
     paths = find_photos(photos) if photos else []
     with _opened(home, region) as (services, owner):
@@ -182,8 +181,7 @@ def reindex_collection(
             )
             typer.echo("The old vectors go when the requests that use them have ended ...", err=True)
         time.sleep(REPLACED_FOR)
-        for number in Collections(services.database).purge_replaced():
-            services.vectors.forget(number)
+        services.forget_replaced()
     if as_json:
         versions = {"FaceModelVersion": done.now, "FaceModelVersionBefore": done.before}
         typer.echo(json.dumps({**versions, "FaceCount": done.faces, "LeftOut": done.left_out}))
@@ -220,6 +218,7 @@ def erase(
         raise UserError("say which faces: either --external-image-id or --face-id")
     with _opened(home, region) as (services, owner):
         found = _found(services, owner, collection)
+        services.forget_replaced(grace=0)  # what a reindexing has just replaced holds the faces too
         try:
             done = erase_faces(services.database, found.number, external_image_id=external_image_id, face_id=face_id)
             services.vectors.forget(found.number)

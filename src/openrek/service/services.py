@@ -5,6 +5,7 @@ from functools import cached_property
 from openrek.service.celebrity_gallery import CelebrityGallery
 from openrek.service.pagination import PageTokens
 from openrek.settings import Settings
+from openrek.store.collections import GRACE, Collections
 from openrek.store.database import Database
 from openrek.store.face_crops import CropKey, FaceCrops
 from openrek.store.objects import ObjectStore, open_objects
@@ -59,11 +60,17 @@ class Services:
         """The key that crops of faces are kept under, made when first needed. Raises CropKeyError."""
         return FaceCrops(self.database).key(self.settings.crop_key_file)
 
+    def forget_replaced(self, *, grace: float = GRACE) -> None:
+        """Erase what collections that were made again in place had before, `grace` seconds after it was replaced."""
+        for number in Collections(self.database).purge_replaced(grace=grace):
+            self.vectors.forget(number)
+
     def open(self) -> "Services":
         """Open all of it now, as a server does, so that what is wrong shows at the start."""
         _ = self.database, self.objects, self.page_tokens, self.vectors
         if self.settings.keep_face_crops:
             _ = self.crop_key
+        self.forget_replaced()  # where a reindexing was killed before it came to that
         return self
 
     def close(self) -> None:
