@@ -5,6 +5,7 @@ from fractions import Fraction
 import av
 import cv2
 import numpy as np
+from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 from numpy.typing import NDArray
 
@@ -108,6 +109,14 @@ class Frame:
             frame = frame.reformat(format="yuv444p")
         return _plane(frame, index)
 
+    def planes(self) -> list[NDArray[np.uint8]]:
+        """Y', Cb and Cr as `plane` gives them, or only Y' of a film without colour."""
+        frame = self._native
+        name = frame.format.name
+        if name not in _PLANAR_8_BIT or name == "nv12":
+            frame = frame.reformat(format="yuv420p")
+        return [_rows(plane) for plane in frame.planes]
+
     def _small(self, width: int, height: int, planes: int) -> NDArray[np.uint8]:
         if self.turned:
             width, height = height, width
@@ -135,10 +144,12 @@ class Frame:
 
 
 def _plane(frame: av.VideoFrame, index: int) -> NDArray[np.uint8]:
-    plane = frame.planes[index]
-    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, -1)
-    samples = plane.width * (2 if frame.format.name == "nv12" and index else 1)
-    return np.asarray(rows[:, :samples], np.uint8)
+    return _rows(frame.planes[index], 2 if index and frame.format.name == "nv12" else 1)
+
+
+def _rows(plane: VideoPlane, interleaved: int = 1) -> NDArray[np.uint8]:
+    samples = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, -1)
+    return samples[:, : plane.width * interleaved]
 
 
 def _mean(plane: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:

@@ -19,16 +19,16 @@ from openrek.vision.video import cuts, transitions
 from openrek.vision.video.analysis import Interval
 from openrek.vision.video.frame import Frame
 from openrek.vision.video.info import VideoInfo
-from openrek.vision.video.sketch import LOOK_BACK, Sketcher, Sketches
+from openrek.vision.video.sketch import LEAD, Sketcher, Sketches
 
-CERTAIN_ENOUGH = 0.5
-"""Probability from which a change counts as the end of a shot."""
+HARD_FROM, SOFT_FROM = 0.5, 0.6
+"""Probability from which a change counts as a hard cut, and as a soft transition (chosen on held-out films)."""
 
 _BLOCK = 4096
 _MARGIN = transitions.LENGTHS[-1] * 2 + transitions.MARGIN
 _FLAT = 4.0
 _SHORT_HOLD = Fraction(1, 2)
-"""A picture of one colour that lasts less than this many seconds beside a fade belongs to the transition."""
+"""A picture of one colour that lasts at most this many seconds beside a fade belongs to the transition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class ShotDetector:
     name = "shots"
     version = 1
     step: Fraction | None = None
-    lead = LOOK_BACK + 1
+    lead = LEAD
     hears = False
 
     def __init__(self) -> None:
@@ -83,7 +83,7 @@ class ShotDetector:
             hard += [t for row, t in found if low <= row < high]
             soft += [t for row, t in _soft(sketches, [row for row, _ in found]) if low <= row < high]
             flats += _flats(sketches, low, high)
-        return _absorb_holds(_without_overlap(hard + soft), _joined(flats), float(info.rate * _SHORT_HOLD), info.frames)
+        return _absorb_holds(_without_overlap(hard + soft), _joined(flats), float(info.rate * _SHORT_HOLD))
 
 
 def shots_between(changes: list[Transition], frames: int) -> list[Interval]:
@@ -119,7 +119,7 @@ def _hard(sketches: Sketches) -> list[tuple[int, Transition]]:
     sure = _CUTS.probability(described)
     found: list[tuple[int, Transition]] = []
     for row, probability in zip(places.tolist(), sure.tolist(), strict=True):
-        if probability >= CERTAIN_ENOUGH:
+        if probability >= HARD_FROM:
             frame = int(sketches.frames[row])
             found.append((row, Transition(frame, frame - 1, probability)))
     return found
@@ -129,12 +129,21 @@ def _soft(sketches: Sketches, hard_rows: list[int]) -> list[tuple[int, Transitio
     found: list[tuple[int, Transition]] = []
     edges = [0, *hard_rows, len(sketches.frames)]
     for low, high in pairwise(edges):
-        for first, last in transitions.spans(sketches, low, high):
+        previous = -1
+        for first, last in sorted(transitions.spans(sketches, low, high)):
             described = transitions.describe(sketches, first, last, low, high)
             probability = float(_TRANSITIONS.probability(described[None])[0])
-            if probability >= CERTAIN_ENOUGH:
-                a, b = transitions.trim(sketches, first, last)
-                found.append((first, Transition(int(sketches.frames[a]), int(sketches.frames[b]), probability)))
+            if probability < SOFT_FROM or transitions.adapts(sketches, first, last):
+                continue
+            a, b = transitions.trim(sketches, first, last)
+            change = Transition(int(sketches.frames[a]), int(sketches.frames[b]), probability)
+            if previous >= 0 and transitions.continues(sketches, previous, a):
+                row, earlier = found.pop()
+                change = Transition(earlier.first, change.last, min(earlier.probability, probability))
+                found.append((row, change))
+            else:
+                found.append((first, change))
+            previous = b
     return found
 
 
@@ -167,22 +176,18 @@ def _joined(runs: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return joined
 
 
-def _absorb_holds(
-    changes: list[Transition], flats: list[tuple[int, int]], longest: float, frames: int
-) -> list[Transition]:
-    """Join a soft transition with the short hold of black or white beside it, and with the fade on its other side."""
+def _absorb_holds(changes: list[Transition], flats: list[tuple[int, int]], longest: float) -> list[Transition]:
+    """Join transitions, at least one of them soft, with nothing but a short hold of one colour between them."""
     joined: list[Transition] = []
     for change in changes:
-        before = joined[-1].last + 1 if joined else 0
-        gap = (before, change.first - 1)
-        short = 0 < gap[1] - gap[0] + 1 <= longest and any(a <= gap[0] + 1 and b >= gap[1] - 1 for a, b in flats)
-        if short and joined and not (joined[-1].hard and change.hard):
-            last = joined.pop()
-            joined.append(
-                Transition(last.first, max(change.last, change.first - 1), min(last.probability, change.probability))
-            )
-        else:
-            joined.append(change)
+        last = joined[-1] if joined else None
+        if last is not None and change.first - last.last - 1 <= longest and not (last.hard and change.hard):
+            start, end = max(last.first, last.last + 1), change.first - 1
+            if start > end or any(a <= start + 1 and b >= end - 1 for a, b in flats):
+                sure = min(last.probability, change.probability)
+                joined[-1] = Transition(last.first, max(change.last, change.first - 1), sure)
+                continue
+        joined.append(change)
     return joined
 
 

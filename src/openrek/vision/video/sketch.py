@@ -21,11 +21,16 @@ SIGNATURE = (9, 16)
 LOOK_BACK = 5
 """Frames after a suspected cut that are compared with the frame before it (a flash comes back, a cut does not)."""
 
+LEAD = 2 * LOOK_BACK + 1
+"""Frames before a frame on which its observation depends: suspects before it, and what was usual before those."""
+
 _REACH_Y, _REACH_X = 3, 4
 _SHIFTS = (2 * _REACH_Y + 1) * (2 * _REACH_X + 1)
 _BLOCKS_Y, _BLOCKS_X = 3, 4
-_ROWS_READ = 144
+_ROWS_EACH = 4
 _SUSPECT_LEAST, _SUSPECT_RATIO = 4.0, 2.0
+_NUMBERS = 6 + LOOK_BACK
+_EMPTY = np.full(_NUMBERS, np.nan, np.float32)
 
 
 class Sketcher:
@@ -42,30 +47,30 @@ class Sketcher:
     def observe(self, frame: Frame) -> bytes:
         """The frame's observation: see `Sketches` for what it holds."""
         luma, chroma = _sketch(frame)
-        numbers = np.full(7 + LOOK_BACK, np.nan, np.float32)
-        numbers[0], numbers[1] = luma.mean(), luma.std()
+        mean, deviation = cv2.meanStdDev(luma)
+        numbers = _EMPTY.copy()
+        numbers[0], numbers[1] = mean.item(), deviation.item()
         if self._before:
             last, last_chroma = self._before[-1]
             blocks = self._compare(last, luma)
             raw = cv2.norm(last, luma, cv2.NORM_L1) / luma.size
-            numbers[2] = blocks.mean()
-            numbers[3] = np.partition(blocks, 3)[3]
+            usual = sum(self._raw) / len(self._raw) if self._raw else 0.0
+            numbers[2] = sum(blocks) / len(blocks)
+            numbers[3] = sorted(blocks)[3]
             numbers[4] = raw
             numbers[5] = cv2.norm(last_chroma, chroma, cv2.NORM_L1) / chroma.size
-            numbers[6] = raw / (sum(self._raw) / len(self._raw) + 1.0) if self._raw else raw
-            suspect = raw > _SUSPECT_LEAST and numbers[6] > _SUSPECT_RATIO
             for back, was_suspect in enumerate(reversed(self._suspects), 1):
                 if was_suspect and back < len(self._before):
-                    numbers[6 + back] = self._compare(self._before[-1 - back][0], luma).mean()
-            self._suspects.append(suspect)
+                    blocks = self._compare(self._before[-1 - back][0], luma)
+                    numbers[5 + back] = sum(blocks) / len(blocks)
+            self._suspects.append(raw > _SUSPECT_LEAST and raw > _SUSPECT_RATIO * (usual + 1.0))
             self._raw.append(raw)
         self._before.append((luma, chroma))
         signature = cv2.resize(luma, SIGNATURE[::-1], interpolation=cv2.INTER_AREA)
-        return (
-            numbers.tobytes() + signature.tobytes() + cv2.resize(chroma, (4, 6), interpolation=cv2.INTER_AREA).tobytes()
-        )
+        tint = cv2.resize(chroma, (4, 6), interpolation=cv2.INTER_AREA)
+        return numbers.tobytes() + signature.tobytes() + tint.tobytes()
 
-    def _compare(self, before: Plane, after: Plane) -> NDArray[np.float64]:
+    def _compare(self, before: Plane, after: Plane) -> list[int]:
         """Mean absolute difference of each of 3 x 4 blocks at the shift that fits it best."""
         wide = cv2.copyMakeBorder(before, _REACH_Y, _REACH_Y, _REACH_X, _REACH_X, cv2.BORDER_REPLICATE)
         down, right = wide.strides
@@ -76,28 +81,23 @@ class Sketcher:
         cv2.absdiff(self._shifted.reshape(rows), self._repeated.reshape(rows), self._difference)
         size = (_BLOCKS_X, _SHIFTS * _BLOCKS_Y)
         means = cv2.resize(self._difference, size, interpolation=cv2.INTER_AREA)
-        best = means.reshape(_SHIFTS, _BLOCKS_Y * _BLOCKS_X).min(axis=0)
-        return np.asarray(best, np.float64)
+        best: list[int] = cv2.reduce(means.reshape(_SHIFTS, _BLOCKS_Y * _BLOCKS_X), 0, cv2.REDUCE_MIN)[0].tolist()
+        return best
 
 
 def _sketch(frame: Frame) -> tuple[Plane, Plane]:
     """(18, 32) luma, and (18, 16) with Cb above Cr; stored orientation, which differences do not mind."""
-    luma = _reduce(frame.plane(0), WIDTH, HEIGHT)
-    name = frame.native.format.name
-    if name.startswith("gray"):
-        return luma, np.full((2 * CHROMA_HEIGHT, CHROMA_WIDTH), 128, np.uint8)
-    if name == "nv12":
-        chroma = frame.plane(1)
-        both = [np.ascontiguousarray(chroma[::2, i::2]) for i in (0, 1)]
-    else:
-        both = [frame.plane(1), frame.plane(2)]
-    return luma, np.concatenate([_reduce(plane, CHROMA_WIDTH, CHROMA_HEIGHT) for plane in both])
+    luma, *chroma = frame.planes()
+    small = _reduce(luma, WIDTH, HEIGHT)
+    if not chroma:
+        return small, np.full((2 * CHROMA_HEIGHT, CHROMA_WIDTH), 128, np.uint8)
+    return small, np.concatenate([_reduce(plane, CHROMA_WIDTH, CHROMA_HEIGHT) for plane in chroma])
 
 
 def _reduce(plane: Plane, width: int, height: int) -> Plane:
-    """Area means, of some of the rows. Averaging is many times faster over whole numbers of samples, so what is left
-    over at the right and bottom edge is not looked at."""
-    rows = plane[:: max(1, plane.shape[0] // _ROWS_READ)]
+    """Means of areas, from four rows of the plane each. Averaging is many times faster over whole numbers of samples,
+    so what is left over at the right and bottom edge is not looked at."""
+    rows = plane[:: max(1, plane.shape[0] // (_ROWS_EACH * height))]
     if rows.shape[0] >= height and rows.shape[1] >= width:
         rows = rows[: rows.shape[0] // height * height, : rows.shape[1] // width * width]
     return np.asarray(cv2.resize(rows, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
@@ -116,12 +116,12 @@ class Sketches:
     """
 
     def __init__(self, frames: NDArray[np.int64], observations: list[bytes]) -> None:
-        count = 7 + LOOK_BACK
+        count = _NUMBERS
         table = np.frombuffer(b"".join(observations), np.uint8).reshape(len(observations), -1)
         numbers = np.ascontiguousarray(table[:, : 4 * count]).view(np.float32).astype(np.float64)
         self.frames = frames
         self.light, self.contrast, self.moved, self.spread, self.raw, self.colour = numbers[:, :6].T
-        self.back = numbers[:, 7:]
+        self.back = numbers[:, 6:]
         pixels = SIGNATURE[0] * SIGNATURE[1]
         self.signature = table[:, 4 * count : 4 * count + pixels].reshape(-1, *SIGNATURE)
         self.tint = table[:, 4 * count + pixels :]

@@ -15,6 +15,10 @@ MARGIN = 16
 
 _LEAST_CHANGE = 6.0
 _LEAST_RATIO = 1.0
+_SAME, _VISIBLE = 0.93, 8.0
+_PAUSE, _CHANGING = 15, 3.0
+_WIPED = 0.35
+"""Part of a change that is no blend of the two pictures, from which it counts as a wipe."""
 
 Signatures = NDArray[np.float32]
 
@@ -33,11 +37,12 @@ def spans(sketches: Sketches, low: int, high: int) -> Iterator[tuple[int, int]]:
             continue
         change = np.abs(rows[length:] - rows[:-length]).mean(axis=1)  # from t to t + length
         calm = np.abs(rows[beside:] - rows[:-beside]).mean(axis=1)  # from t to t + beside
-        before = np.zeros(count, np.float32)
+        # beyond a cut nothing is known: then the picture is taken to change there as it does inside
+        before = calm[:count].copy()
         before[beside:] = calm[: max(0, count - beside)]
-        after = np.zeros(count, np.float32)
         ends = np.arange(count) + length
         inside = ends + beside < len(rows)
+        after = calm[ends - beside]
         after[inside] = calm[ends[inside]]
         ratio = change / (before + after + 2.0)
         for t in np.flatnonzero((change >= _LEAST_CHANGE) & (ratio >= _LEAST_RATIO)):
@@ -69,8 +74,8 @@ def describe(sketches: Sketches, first: int, last: int, low: int, high: int) -> 
     mean_when = (when * weight).sum() / weight.sum()
     scatter = float(np.sqrt(((when - mean_when) ** 2 * weight).sum() / weight.sum()) / length)
     beside = max(3, length // 3)
-    earlier = sketches.signature[max(low, first - beside)].reshape(-1).astype(np.float64)
-    later = sketches.signature[min(high - 1, last + beside)].reshape(-1).astype(np.float64)
+    earlier = rows[beside] if first - beside < low else _row(sketches, first - beside)
+    later = rows[-1 - beside] if last + beside >= high else _row(sketches, last + beside)
     change = float(np.abs(difference).mean())
     contrast = sketches.contrast[[first, last]]
     middle = sketches.contrast[first + length // 3 : last - length // 3 + 1].mean()
@@ -100,6 +105,10 @@ def describe(sketches: Sketches, first: int, last: int, low: int, high: int) -> 
     )
 
 
+def _row(sketches: Sketches, row: int) -> NDArray[np.float64]:
+    return np.asarray(sketches.signature[row], np.float64).reshape(-1)
+
+
 def _moved(old: NDArray[np.float64], new: NDArray[np.float64]) -> float:
     """Mean absolute difference at the shift of the whole picture that fits best."""
     before, after = old.reshape(9, 16), new.reshape(9, 16)
@@ -112,11 +121,34 @@ def _moved(old: NDArray[np.float64], new: NDArray[np.float64]) -> float:
     return best
 
 
+def adapts(sketches: Sketches, first: int, last: int) -> bool:
+    """Whether only the light changes over a span, as when a camera adapts: the picture stays what it is."""
+    old, new = (_row(sketches, row) - sketches.signature[row].mean() for row in (first, last))
+    alike = (old * new).sum() / np.sqrt((old**2).sum() * (new**2).sum() + 4 * old.size)
+    return bool(alike > _SAME and sketches.contrast[[first, last]].min() > _VISIBLE)
+
+
+def continues(sketches: Sketches, last: int, first: int) -> bool:
+    """Whether the picture goes on changing between the end of one span and the start of the next."""
+    return (
+        last < first <= last + _PAUSE and float(np.abs(_row(sketches, first) - _row(sketches, last)).mean()) > _CHANGING
+    )
+
+
 def trim(sketches: Sketches, first: int, last: int) -> tuple[int, int]:
     """The first and last row inside a span that are neither the old picture nor the new one."""
     rows = sketches.signature[first : last + 1].reshape(last - first + 1, -1).astype(np.float64)
     difference = rows[-1] - rows[0]
-    share = (rows - rows[0]) @ difference / ((difference**2).sum() + 1e-6)
+    square = (difference**2).sum() + 1e-6
+    share = (rows - rows[0]) @ difference / square
+    rest = rows - rows[0] - share[:, None] * difference
+    if np.sqrt((rest**2).sum(axis=1).mean() / square) > _WIPED:
+        # each place changes at a moment of its own
+        moments = np.abs(np.diff(rows, axis=0)).argmax(axis=0)
+        order = np.argsort(moments, kind="stable")
+        reached = np.cumsum(np.abs(difference)[order]) / (np.abs(difference).sum() + 1e-6)
+        start, end = (int(moments[order[np.searchsorted(reached, part)]]) for part in (0.03, 0.9))
+        return first + start + 1, max(first + start + 1, first + end)
     mixed = np.flatnonzero((share > 0.03) & (share < 0.97))
     if not len(mixed):
         return first, last

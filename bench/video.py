@@ -1,0 +1,365 @@
+"""`python -m bench.video [--write FILE] [--media FOLDER]`: stored video, speed beside accuracy.
+
+(a) Speed in multiples of real time on one core and on two: only decoding with PyAV, each analyser, PySceneDetect's
+    AdaptiveDetector and ContentDetector, and FFmpeg's blackdetect, in turns, each in a process of its own.
+(b) Cuts found, ours and PySceneDetect's, in the media's clips and in films made from them (`bench.films`).
+(c) Black runs, ours and blackdetect's, in the media's clips.
+(d) Time and memory against length: 1, 10 and 60 minutes; `--longest 360` adds six hours.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import av
+import numpy as np
+
+from bench.films import Film, Source, clip_source, compose, look, photo_source, write_film
+from openrek.vision.image import load_image
+
+SINGLE_SHOTS = ("basketball", "cctv-fi005", "cctv-fi028", "cctv-fi032", "cctv-fi085", "cctv-nofi003", "h264-444")
+UNLISTED = {"video/fades-through-black.mp4": [("dissolve", 530, 556)]}
+"""Soft transitions that are plainly there but not in the truth."""
+
+SPEED_CLIPS = ("fades-through-black", "six-people-one-by-one", "two-men-late-start", "bars-sd-burnt-timecode")
+MEASURES = ("decode", "shots", "cues", "shots+cues", "adaptive", "content", "blackdetect")
+NAMES = {
+    "decode": "PyAV, only decoding",
+    "shots": "openrek shots",
+    "cues": "openrek cues",
+    "shots+cues": "openrek shots and cues",
+    "adaptive": "PySceneDetect AdaptiveDetector",
+    "content": "PySceneDetect ContentDetector",
+    "blackdetect": "FFmpeg blackdetect",
+}
+
+
+# --- what is measured; each returns what it found ---------------------------------------------------------------------
+
+
+def decode(path: Path) -> list[int]:
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        return [sum(1 for _ in container.decode(stream))]
+
+
+def analysed(path: Path, names: str) -> dict[str, Any]:
+    from openrek.vision.video import Analyser, VideoReader, analyse
+    from openrek.vision.video.cues import CueAnalyser
+    from openrek.vision.video.shots import ShotDetector
+
+    made: dict[str, Callable[[], Analyser]] = {"shots": ShotDetector, "cues": CueAnalyser}
+    with VideoReader.open(path) as reader:
+        return analyse(reader, [made[name]() for name in names.split("+")])
+
+
+def cuts_of(path: Path) -> list[int]:
+    """Hard cuts by openrek: frames at which one shot ends and the next begins."""
+    shots = analysed(path, "shots")["shots"]
+    return [after.start for before, after in pairwise(shots) if after.start == before.end + 1]
+
+
+def starts_of(path: Path) -> list[int]:
+    return [shot.start for shot in analysed(path, "shots")["shots"][1:]]
+
+
+def scenes_of(path: Path, detector: str) -> list[int]:
+    from scenedetect import AdaptiveDetector, ContentDetector, detect
+
+    made = {"adaptive": AdaptiveDetector, "content": ContentDetector}[detector]()
+    return [scene[0].frame_num for scene in detect(str(path), made)[1:]]
+
+
+def blackdetect(path: Path) -> list[tuple[float, float]]:
+    """Runs of black (start, end) in seconds by FFmpeg's filter, at its defaults but for runs of any length."""
+    runs: list[tuple[float, float]] = []
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        graph = av.filter.Graph()
+        source = graph.add_buffer(template=stream)
+        black = graph.add("blackdetect", "d=0.01")
+        source.link_to(black)
+        black.link_to(graph.add("buffersink"))
+        graph.configure()
+        start: float | None = None
+        for frame in container.decode(stream):
+            graph.push(frame)
+            told = graph.pull().metadata
+            if "lavfi.black_start" in told:
+                start = float(told["lavfi.black_start"])
+            if "lavfi.black_end" in told and start is not None:
+                runs.append((start, float(told["lavfi.black_end"])))
+                start = None
+        if start is not None:
+            runs.append((start, float(frame.time or 0)))
+    return runs
+
+
+def run_measure(name: str, path: Path) -> Any:
+    if name == "decode":
+        return decode(path)
+    if name == "blackdetect":
+        return blackdetect(path)
+    if name in ("adaptive", "content"):
+        return scenes_of(path, name)
+    return analysed(path, name)
+
+
+def child(name: str, path: Path, cores: int) -> None:
+    """In a process of its own: measure, and print seconds, seconds of processor time and peak memory."""
+    os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[:cores]))
+    import cv2
+
+    cv2.setNumThreads(cores)
+    if name in ("adaptive", "content"):
+        import scenedetect  # noqa: F401
+    elif name not in ("decode", "blackdetect"):
+        import openrek.vision.video.cues
+        import openrek.vision.video.shots  # noqa: F401
+    busy = time.process_time()
+    begun = time.perf_counter()
+    run_measure(name, path)
+    took, busy = time.perf_counter() - begun, time.process_time() - busy
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"seconds": took, "busy": busy, "peak": peak}))
+
+
+def measured(name: str, path: Path, cores: int) -> dict[str, float]:
+    command = [sys.executable, "-m", "bench.video", "--child", name, str(path), str(cores)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    return dict(json.loads(result.stdout.splitlines()[-1]))
+
+
+# --- tables -----------------------------------------------------------------------------------------------------------
+
+
+def speed(media: Path, rounds: int) -> str:
+    clips = [media / "video" / f"{name}.mp4" for name in SPEED_CLIPS]
+    lengths = {path: _length(path) for path in clips}
+    rows = []
+    cores_counts = [n for n in (1, 2) if n <= len(os.sched_getaffinity(0))]
+    for cores in cores_counts:
+        taken: dict[str, dict[Path, list[dict[str, float]]]] = {name: {p: [] for p in clips} for name in MEASURES}
+        for _ in range(rounds):
+            for path in clips:
+                for name in MEASURES:
+                    taken[name][path].append(measured(name, path, cores))
+        for name in MEASURES:
+            cells = []
+            for key in ("seconds", "busy"):
+                ratios = [
+                    median(own[key] / base[key] for own, base in zip(taken[name][p], taken["decode"][p], strict=True))
+                    for p in clips
+                ]
+                cells.append(f"{median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})")
+            real = median(lengths[p] / median(run["seconds"] for run in taken[name][p]) for p in clips)
+            rows.append([str(cores), NAMES[name], f"{real:.0f}×", *cells])
+    sizes = ", ".join(f"{path.stem} ({_size(path)})" for path in clips)
+    return (
+        f"## Speed\n\nClips: {sizes}; median of the clips (range), of {rounds} rounds each. Load of the machine during "
+        f"the run: {os.getloadavg()[0]:.1f}.\n\n"
+        + table(["cores", "what", "real time", "time of decoding ×", "processor time of decoding ×"], rows)
+    )
+
+
+def accuracy(media: Path, films: int) -> str:
+    detectors: dict[str, Callable[[Path], list[int]]] = {
+        "openrek shots": cuts_of,
+        "AdaptiveDetector": lambda path: scenes_of(path, "adaptive"),
+        "ContentDetector": lambda path: scenes_of(path, "content"),
+    }
+    truth = json.loads((media / "truth.json").read_text())["video"]
+    real: list[tuple[Path, list[int], list[tuple[str, int, int]]]] = []
+    for name, known in truth.items():
+        if "hard_cuts" in known:
+            soft = [(each["type"], *each["frames"]) for each in known.get("soft", [])]
+            real.append((media / name, known["hard_cuts"], [*soft, *UNLISTED.get(name, [])]))
+    real += [(media / "video" / f"{name}.mp4", [], []) for name in SINGLE_SHOTS]
+    with tempfile.TemporaryDirectory() as folder:
+        made = made_films(media, films, Path(folder))
+        rows = []
+        for title, sets in (("clips of the media folder", real), (f"{films} films made from them", made)):
+            for name, detector in detectors.items():
+                exact, near = Score(), Score()
+                begun = time.perf_counter()
+                for path, cuts, soft in sets:
+                    found = detector(path)
+                    exact.add(found, cuts, soft, 0)
+                    near.add(found, cuts, soft, 1)
+                took = time.perf_counter() - begun
+                rows.append([title, name, exact.line(), near.line(), f"{took:.1f} s"])
+    return (
+        "## Hard cuts\n\nPrecision, recall and F1 of hard cuts, within 0 frames and within 1. What a detector reports "
+        "inside a soft transition counts neither way.\n\n"
+        + table(["films", "detector", "within 0 frames", "within 1 frame", "time"], rows)
+    )
+
+
+def black(media: Path) -> str:
+    truth = json.loads((media / "truth.json").read_text())["video"]
+    rows = []
+    for name, known in truth.items():
+        if "black" not in known:
+            continue
+        from openrek.vision.video import VideoReader
+
+        with VideoReader.open(media / name) as reader:
+            clock = reader.info.clock
+        ours = [f"{cue.start}–{cue.end}" for cue in analysed(media / name, "cues")["cues"] if cue.kind == "BlackFrames"]
+        theirs = [
+            f"{clock.frame_at(round(start * 1000))}–{clock.frame_at(round(end * 1000))}"
+            for start, end in blackdetect(media / name)
+        ]
+        expected = ", ".join(f"{a}–{b}" for a, b in known["black"])
+        rows.append([Path(name).stem, expected, ", ".join(ours) or "none", ", ".join(theirs) or "none"])
+    return (
+        "## Black frames\n\nRuns in frames. A cue ends on the frame at which the next begins; blackdetect's end is the "
+        "first frame that is not black. Truth was taken by eye, fades at their middle.\n\n"
+        + table(["clip", "truth", "openrek", "blackdetect"], rows)
+    )
+
+
+def length(minutes: Sequence[int]) -> str:
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        minute = Path(folder) / "minute.mp4"
+        rng = np.random.default_rng(7)
+        noise = [rng.integers(0, 255, (180, 320, 3), np.uint8) // 3 * 2 for _ in range(6)]
+        sources = [photo_source(str(n), np.repeat(np.repeat(p[::20, ::20], 20, 0), 20, 1)) for n, p in enumerate(noise)]
+        write_film(minute, _first(compose(sources, 40, rng, Film()), 1500), preset="ultrafast")
+        for count in minutes:
+            film = Path(folder) / f"{count}.mp4"
+            _repeat(minute, film, count)
+            for name in ("decode", "shots+cues"):
+                run = measured(name, film, min(2, len(os.sched_getaffinity(0))))
+                cost = f"{run['seconds']:.1f} s", f"{run['seconds'] / count:.2f} s", f"{run['peak']:.0f} MB"
+                rows.append([f"{count} min", NAMES[name], *cost])
+            film.unlink()
+    return (
+        "## Length\n\nA film of 320 x 180 pixels at 25 frames a second, so that what is not decoding shows most.\n\n"
+        + table(["length", "what", "time", "a minute of film", "peak memory"], rows)
+    )
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+class Score:
+    """Counts of a detector's cuts against the truth."""
+
+    def __init__(self) -> None:
+        self.right = self.wrong = self.missed = 0
+
+    def add(self, found: Sequence[int], cuts: Sequence[int], soft: Sequence[tuple[str, int, int]], reach: int) -> None:
+        left = list(found)
+        for cut in cuts:
+            hit = min((f for f in left if abs(f - cut) <= reach), key=lambda f: abs(f - cut), default=None)
+            if hit is None:
+                self.missed += 1
+            else:
+                left.remove(hit)
+                self.right += 1
+        self.wrong += sum(not any(a - 1 <= f <= b + 1 for _, a, b in soft) for f in left)
+
+    def line(self) -> str:
+        precision = self.right / max(1, self.right + self.wrong)
+        recall = self.right / max(1, self.right + self.missed)
+        f1 = 2 * self.right / max(1, 2 * self.right + self.wrong + self.missed)
+        return f"P {precision:.3f} R {recall:.3f} F1 **{f1:.3f}** ({self.wrong} false, {self.missed} missed)"
+
+
+def made_films(media: Path, count: int, folder: Path) -> list[tuple[Path, list[int], list[tuple[str, int, int]]]]:
+    """Films of the media's clips and photographs; the same ones in every run."""
+    sources: list[Source] = [clip_source(media / "video" / f"{name}.mp4") for name in SINGLE_SHOTS]
+    for path in sorted([*(media / "photos").glob("*.jpg"), *(media / "text").glob("*.jpg")]):
+        sources.append(photo_source(path.stem, load_image(path, longest=1000).pixels))
+    films = []
+    for number in range(count):
+        rng = np.random.default_rng([2026, number])
+        film, path = Film(), folder / f"{number}.mp4"
+        rate = (Fraction(25), Fraction(30000, 1001), Fraction(24000, 1001))[number % 3]
+        write_film(path, look(compose(sources, 40, rng, film), rng), rate, int(rng.choice([20, 26, 32])))
+        films.append((path, film.cuts, film.soft))
+    return films
+
+
+def _first(frames: Any, count: int) -> Any:
+    for n, frame in enumerate(frames):
+        if n == count:
+            return
+        yield frame
+
+
+def _repeat(minute: Path, target: Path, count: int) -> None:
+    """The same minute again and again, without encoding it anew."""
+    with av.open(str(minute)) as source, av.open(str(target), "w") as copy:
+        stream = source.streams.video[0]
+        out = copy.add_stream_from_template(stream)
+        length = int(60 / stream.time_base) if stream.time_base else 0
+        for n in range(count):
+            source.seek(0)
+            for packet in source.demux(stream):
+                if packet.dts is None or packet.pts is None:
+                    continue
+                packet.pts, packet.dts = packet.pts + n * length, packet.dts + n * length
+                packet.stream = out
+                copy.mux(packet)
+
+
+def _length(path: Path) -> float:
+    with av.open(str(path)) as container:
+        return (container.duration or 0) / av.time_base
+
+
+def _size(path: Path) -> str:
+    with av.open(str(path)) as container:
+        return f"{container.streams.video[0].width} x {container.streams.video[0].height}"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--media", type=Path, default=os.environ.get("OPENREK_TEST_MEDIA"), help="the test media")
+    parser.add_argument("--write", type=Path, help="write the tables to this Markdown file")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--films", type=int, default=6, help="films to make for the accuracy of cuts")
+    parser.add_argument("--longest", type=int, default=60, help="minutes of the longest film")
+    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        child(options.child[0], Path(options.child[1]), int(options.child[2]))
+        return
+    from bench.__main__ import machine
+
+    sections = []
+    if options.media and options.media.is_dir():
+        sections += [speed(options.media, options.rounds), accuracy(options.media, options.films), black(options.media)]
+    else:
+        print("without --media (or OPENREK_TEST_MEDIA) only the cost against length is measured", file=sys.stderr)
+    sections.append(length([n for n in (1, 10, 60, 360) if n <= options.longest]))
+    title = "# Benchmarks of stored video\n\nWritten by `make bench-video`. Compare ratios, not absolutes."
+    text = "\n\n".join([title, machine(), *sections]) + "\n"
+    print(text)
+    if options.write:
+        options.write.write_text(text, "utf-8")
+
+
+if __name__ == "__main__":
+    main()
