@@ -116,9 +116,7 @@ def test_words_without_a_match_come_with_names_like_them(library: Library) -> No
     assert unknown_words(library, "dog") == {}
 
 
-@pytest.mark.parametrize(
-    "query", ["'; DROP TABLE seen; --", "a' OR 1=1", "NEAR(a b)", "dog AND (cat", "cat*"]
-)
+@pytest.mark.parametrize("query", ["'; DROP TABLE seen; --", "a' OR 1=1", "NEAR(a b)", "dog AND (cat", "cat*"])
 def test_operators_of_the_engine_are_words(library: Library, query: str) -> None:
     with suppress(QueryError):  # a bracket alone is no word
         search(library, query)

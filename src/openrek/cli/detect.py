@@ -1,4 +1,4 @@
-"""`openrek detect labels|faces|text`: the same answers as the server's, for files, without a server."""
+"""`openrek detect labels|faces|text|moderation|ppe`: the same answers as the server's, for files, without a server."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,14 @@ from rich.table import Table
 
 from openrek.cli.common import JsonOption, console, console_err, services_from, settings_from
 from openrek.cli.photos import drawing_targets, find_photos
-from openrek.cli.tables import faces_table, labels_table, properties_table, text_table
+from openrek.cli.tables import (
+    equipment_table,
+    faces_table,
+    labels_table,
+    moderation_table,
+    properties_table,
+    text_table,
+)
 from openrek.contract.call import Call, Caller
 from openrek.contract.errors import ServiceError
 from openrek.settings import Profile
@@ -74,6 +81,33 @@ def text(
     if min_confidence is not None:
         request["Filters"] = {"WordFilter": {"MinConfidence": min_confidence}}
     _detect("DetectText", photos, request, (text_table,), as_json=as_json, draw=draw, profile=profile)
+
+
+@app.command()
+def moderation(
+    photos: PhotosArgument,
+    min_confidence: ConfidenceOption = None,
+    as_json: JsonOption = False,
+    draw: DrawOption = None,
+    profile: ProfileOption = Profile.RELAXED,
+) -> None:
+    """Unsafe content in the photos, by the moderation taxonomy; and what the installed models cannot see."""
+    from openrek.cli.blind import blind_sentence
+
+    request = _given(MinConfidence=min_confidence)
+    _detect("DetectModerationLabels", photos, request, (moderation_table,), as_json=as_json, draw=draw, profile=profile)
+    console_err.print(blind_sentence(settings_from()), style="yellow", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def ppe(
+    photos: PhotosArgument,
+    as_json: JsonOption = False,
+    draw: DrawOption = None,
+    profile: ProfileOption = Profile.RELAXED,
+) -> None:
+    """Protective equipment on the people in the photos: hard hats, helmets and masks. Hands are not seen."""
+    _detect("DetectProtectiveEquipment", photos, {}, (equipment_table,), as_json=as_json, draw=draw, profile=profile)
 
 
 def _given(**options: Any) -> dict[str, Any]:

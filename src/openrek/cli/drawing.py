@@ -26,6 +26,7 @@ def annotated(photo: Path, *answers: Mapping[str, Any]) -> "Image":
         lines = [item for item in answer.get("TextDetections", ()) if item["Type"] == "LINE"]
         marks += text_marks(lines, size)
         marks += face_marks(answer.get("FaceDetails", ()), size)
+        marks += equipment_marks(answer.get("Persons", ()), size)
         legend += [f"{label['Name']} {label['Confidence']:.0f}%" for label in answer.get("Labels", ())]
         legend += [f"{number}  {line['DetectedText']}" for number, line in enumerate(lines, 1)]
     return annotate(picture, marks, legend=legend)
@@ -57,6 +58,22 @@ def face_marks(faces: Sequence[Mapping[str, Any]], size: Size) -> list[Mark]:
         )
         for face in faces
     ]
+
+
+def equipment_marks(persons: Sequence[Mapping[str, Any]], size: Size) -> list[Mark]:
+    """A box for every person and for every item, named by what it covers or fails to cover."""
+    marks = []
+    for person in persons:
+        text = f"person {person['Id']}  {person['Confidence']:.0f}%"
+        marks.append(Mark(box=_box(person["BoundingBox"], size), text=text, colour_key="person"))
+        for part in person["BodyParts"]:
+            for item in part["EquipmentDetections"]:
+                name = item["Type"].lower().replace("_", " ") + (
+                    "" if item["CoversBodyPart"]["Value"] else ", not worn"
+                )
+                box = _box(item["BoundingBox"], size)
+                marks.append(Mark(box=box, text=f"{name} {item['Confidence']:.0f}%", colour_key=name))
+    return marks
 
 
 def text_marks(lines: Sequence[Mapping[str, Any]], size: Size) -> list[Mark]:

@@ -90,6 +90,26 @@ def faces_table(answer: Answer) -> Table:
     return table
 
 
+def equipment_table(answer: Answer) -> Table:
+    """A row a body part of each person, with what covers it; a person without a visible part has a row of its own."""
+    if not answer["Persons"]:
+        return _nothing("nobody")
+    table = _table("person", "%", "left, top  width x height", "part", "covered by")
+    for person in answer["Persons"]:
+        who = (str(person["Id"]), f"{person['Confidence']:.1f}", _place(person["BoundingBox"]))
+        if not person["BodyParts"]:
+            table.add_row(*who, "[dim]none visible[/]", "")
+        for part in person["BodyParts"]:
+            table.add_row(*who, part["Name"], ", ".join(map(_cover, part["EquipmentDetections"])) or "[dim]nothing[/]")
+            who = ("", "", "")
+    return table
+
+
+def _cover(item: Answer) -> str:
+    where = "" if item["CoversBodyPart"]["Value"] else " (near, not on it)"
+    return f"{item['Type']} {item['Confidence']:.0f}{where}"
+
+
 def text_table(answer: Answer) -> Table:
     """A row a line of text."""
     lines = [item for item in answer["TextDetections"] if item["Type"] == "LINE"]
