@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from training.faces.splits import TRAIN
 from training.protective_equipment.augment import changed
-from training.protective_equipment.network import ANSWERS, HeadNet, start
+from training.protective_equipment.network import ANSWERS, HeadNet, load, start
 from training.protective_equipment.samples import Head, read
 
 SHARES = {
