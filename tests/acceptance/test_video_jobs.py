@@ -307,6 +307,36 @@ def test_text_ids_begin_anew_in_each_sample(side: Side) -> None:
     assert answer["TextModelVersion"] == "3.0"
 
 
+def test_a_face_is_found_in_its_interval_by_one_photo(side: Side, photos: dict[str, Path]) -> None:
+    rekognition = side.rekognition
+    rekognition.create_collection(CollectionId="crew")
+    indexed = rekognition.index_faces(
+        CollectionId="crew", Image={"Bytes": photos["astronaut"].read_bytes()}, ExternalImageId="eileen", MaxFaces=1
+    )
+    face_id = indexed["FaceRecords"][0]["Face"]["FaceId"]
+    channel = Channel(side.moto, "Search")
+    job_id = rekognition.start_face_search(
+        Video=video("photos.mp4"), CollectionId="crew", NotificationChannel=channel.member
+    )["JobId"]
+    assert channel.wait_for(job_id)["API"] == "StartFaceSearch"
+    persons = walk(rekognition.get_face_search, "Persons", JobId=job_id, SortBy="INDEX")
+    found = [item for item in persons if item.get("FaceMatches")]
+    assert {item["Timestamp"] for item in found} >= {frame * 1001 // 30 for frame in (0, 5, 11, 17, 23)}
+    assert max(item["Timestamp"] for item in found) < 1001  # then comes the cat
+    assert {item["Person"]["Index"] for item in found} == {found[0]["Person"]["Index"]}
+    for item in found:
+        assert item["FaceMatches"][0]["Face"]["FaceId"] == face_id
+        assert item["FaceMatches"][0]["Similarity"] >= 80
+    indices = [item["Person"]["Index"] for item in persons]
+    assert indices == sorted(indices)
+
+    waiting = rekognition.start_face_search(Video=video("photos.mp4"), CollectionId="crew")["JobId"]
+    rekognition.delete_collection(CollectionId="crew")
+    answer = finished(rekognition.get_face_search, waiting)
+    if answer["JobStatus"] == "FAILED":  # unless it was faster than the deletion
+        assert "crew" in answer["StatusMessage"]
+
+
 # --- a server without workers: what waits -----------------------------------------------------------------------------
 
 

@@ -139,6 +139,19 @@ def test_what_was_put_is_read(side: Side) -> None:
         assert before - 2 < info.last_modified.timestamp() < before + 60
 
 
+def test_what_was_put_is_opened_as_a_stream(side: Side) -> None:
+    content = os.urandom(300_000)
+    side.put("photos", "k", content)
+    with side.store.open("photos", "k") as (info, stream):
+        assert info == side.store.head("photos", "k")
+        first = stream.read(100_000)
+        assert first + stream.read() == content
+        assert stream.read(10) == b""
+    with pytest.raises(ObjectNotFoundError), side.store.open("photos", "missing"):
+        pass
+    assert side.store.local == isinstance(side, FolderSide)
+
+
 @pytest.mark.parametrize(
     "key",
     [
