@@ -30,8 +30,10 @@ PICTURE_SIDE: Final = 1920
 
 MAX_PERSONS: Final = 15
 
-_WEIGHTS: Final = {"hat": (1.0, 0.0, 0.0), "mask": (1.0, 0.0, 0.0)}
-"""How the log odds of network and detector are joined: weight, weight, shift."""
+WEIGHTS: Final = {"hat": (0.8, 0.4, 0.6), "mask": (0.8, 0.4, 0.6)}
+"""How the log odds of network and detector are joined: weight, weight, shift (training.protective_equipment.join)."""
+
+_PLACES: Final = 0.25  # the detector's box is taken from this score on
 
 _ON_HEAD: Final = 0.3  # least share of a hat's or mask's box inside its head's
 _NEAR: Final = 0.15  # how far beyond a person's box, in shares of it, what is held may reach
@@ -126,24 +128,27 @@ def _joined(
     objects: Objects, name: str, answer: str, probability: float, box: Floats, head: Floats
 ) -> tuple[float, Box]:
     """Probability and box of an item on a head, from the network's answer and the detector's boxes of this class."""
-    first, second, shift = _WEIGHTS[answer]
     if name not in objects.names:
         return float(probability), _box(box)
+    score, place = on_head(objects, name, head)
+    network, detector, shift = WEIGHTS[answer]
+    odds = network * log_odds(probability) + detector * log_odds(score) + shift
+    return float(1 / (1 + np.exp(-odds))), _box(place if place is not None and score >= _PLACES else box)
+
+
+def on_head(objects: Objects, name: str, head: Floats) -> tuple[float, Floats | None]:
+    """Score and box of the detector's best object of a class that lies on a head (4,); 0 and None where none does."""
     found = objects.of(name)
-    score, place = 0.02, box
-    if len(found):
-        inside = geometry.intersection(found.boxes, head[None])[:, 0] / np.maximum(geometry.area(found.boxes), 1)
-        on = np.flatnonzero(inside >= _ON_HEAD)
-        if len(on):
-            best = on[found.scores[on].argmax()]
-            score = float(found.scores[best])
-            if score >= 0.25:
-                place = found.boxes[best]
-    odds = first * _logit(float(probability)) + second * _logit(score) + shift
-    return float(1 / (1 + np.exp(-odds))), _box(place)
+    inside = geometry.intersection(found.boxes, head[None])[:, 0] / np.maximum(geometry.area(found.boxes), 1)
+    on = np.flatnonzero(inside >= _ON_HEAD)
+    if not len(on):
+        return 0.0, None
+    best = on[found.scores[on].argmax()]
+    return float(found.scores[best]), np.asarray(found.boxes[best])
 
 
-def _logit(probability: float) -> float:
+def log_odds(probability: float) -> float:
+    """Beyond 1 and 99 % taken as these."""
     clipped = min(max(probability, 0.01), 0.99)
     return float(np.log(clipped / (1 - clipped)))
 
