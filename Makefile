@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 JOBS   ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo 4 || echo $$n)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint format types bench models clean
+.PHONY: help demo serve test lint format types bench bench-video models clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -48,6 +48,9 @@ format: $(VENV)/.dev  ## let ruff tidy the sources
 
 bench: $(VENV)/.dev models  ## measure speed, memory and start-up; writes docs/benchmarks.md
 	@$(BIN)/python -m bench --write docs/benchmarks.md
+
+bench-video: $(VENV)/.dev  ## measure stored video beside PyAV, PySceneDetect and FFmpeg; writes docs/benchmarks-video.md
+	@$(BIN)/python -m bench.video --write docs/benchmarks-video.md
 
 clean:  ## remove .venv and everything built or cached in this folder
 	@rm -rf $(VENV) build dist demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -179,13 +179,14 @@ def compose(
         current, left = following, following_length
 
 
-def look(frames: Iterator[Pixels], rng: np.random.Generator) -> Iterator[Pixels]:
-    """A film as a whole may be black and white, letterboxed, or repeat every fourth frame."""
+def look(frames: Iterator[Pixels], rng: np.random.Generator, film: Film) -> Iterator[Pixels]:
+    """A film as a whole may be black and white, letterboxed, or repeat every fourth frame; the truth follows."""
     grey, letterbox, repeats = rng.random(3) < (0.15, 0.2, 0.15)
     last: Pixels | None = None
     for n, pixels in enumerate(frames):
         if repeats and n % 4 == 3 and last is not None:
             pixels = last
+            film.cuts[-1:] = [n + 1 if cut == n else cut for cut in film.cuts[-1:]]  # the new shot shows a frame later
         else:
             if grey:
                 pixels = np.repeat(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2).astype(np.uint8)
