@@ -8,16 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openrek.vision.video.analysis import Interval
-from openrek.vision.video.cues.bars import SAMPLES, bars_likeness, vividness
-from openrek.vision.video.cues.black import BlackRule, is_black
+from openrek.vision.video.cues.bars import FIRST_SAMPLES, SAMPLES, bars_likeness, first_look
+from openrek.vision.video.cues.black import BlackRule, passes
 from openrek.vision.video.cues.decide import decide
 from openrek.vision.video.cues.lettering import text_lines
-from openrek.vision.video.cues.planes import sampled_chroma, sampled_luma, shrunk_luma
+from openrek.vision.video.cues.planes import shrunk_luma, stored_chroma, stored_luma, thinned
 from openrek.vision.video.cues.seen import Glance, Seen
 from openrek.vision.video.frame import Frame
 from openrek.vision.video.info import VideoInfo
 
-_COLUMNS, _ROWS = 320, 90
+_COARSE, _FINE = (80, 45), (320, 90)
+"""Columns and rows of luma that are looked at: in every frame, and where there may be a plain background."""
+_PLAIN_AT_ALL = 0.4
 _LETTERING = 540
 """Longest side in pixels, at most, of the plane in which lines of text are sought."""
 _LETTERING_STEP = Fraction(2, 5)
@@ -49,26 +51,29 @@ class CueAnalyser:
 
     def observe(self, frame: Frame) -> bytes:
         """A glance at one frame: the black test on all its pixels, the rest on a few thousand samples."""
-        luma = sampled_luma(frame, _COLUMNS, _ROWS)
-        rows, columns = luma.shape
-        background, plain = _background(luma)
-        off = _far(luma, background)
-        lit = cv2.countNonZero(off)
-        box = cv2.boundingRect(off) if lit else (0, 0, 0, 0)
-        chroma = sampled_chroma(frame, *SAMPLES)
-        bars, vivid = (bars_likeness(*chroma), vividness(*chroma)) if chroma is not None else (0.0, 0.0)
+        luma, bits = stored_luma(frame)
+        turn = frame.orientation
+        background, plain = _background(thinned(luma, bits, turn, *_COARSE))
+        lit, box = 1.0, (0.0, 0.0, 1.0, 1.0)
+        if plain >= _PLAIN_AT_ALL:
+            background, plain, lit, box = _foreground(thinned(luma, bits, turn, *_FINE))
+        bars = vivid = 0.0
+        if (chroma := stored_chroma(frame)) is not None:
+            maybe, vivid = first_look(*(thinned(plane, bits, turn, *FIRST_SAMPLES) for plane in chroma))
+            if maybe:
+                bars = bars_likeness(*(thinned(plane, bits, turn, *SAMPLES) for plane in chroma))
         # texture costs most and says least, so a full picture is looked at every other time
         look = frame.index % (self._every if plain >= _PLAIN_ENOUGH else 2 * self._every) == 0
         lines = _lettering(frame, dark=background > 127) if look else None
         return Glance(
-            black=is_black(frame, self.rule),
+            black=passes(frame, luma, bits, self.rule),
             background=background,
             plain=round(200 * plain),
-            lit=round(10_000 * lit / luma.size) or int(lit > 0),
-            top=round(box[1] * 200 / rows),
-            bottom=round((box[1] + box[3]) * 200 / rows),
-            left=round(box[0] * 200 / columns),
-            right=round((box[0] + box[2]) * 200 / columns),
+            lit=round(10_000 * lit) or int(lit > 0),
+            top=round(200 * box[1]),
+            bottom=round(200 * box[3]),
+            left=round(200 * box[0]),
+            right=round(200 * box[2]),
             bars=round(200 * bars),
             vivid=round(200 * vivid),
             lines=lines,
@@ -84,9 +89,14 @@ def lettering_step(info: VideoInfo) -> int:
     return max(2, round(float(_LETTERING_STEP * info.rate)))
 
 
-def _far(luma: NDArray[np.uint8], background: int) -> NDArray[np.uint8]:
-    """255 where a sample is far from the background, else 0."""
-    return cv2.bitwise_not(np.asarray(cv2.inRange(luma, background - _LIT, background + _LIT), np.uint8))  # type: ignore[return-value]
+def _foreground(luma: NDArray[np.uint8]) -> tuple[int, float, float, tuple[float, float, float, float]]:
+    """Background and its share; the share of what stands before it, and that one's left, top, right, bottom, 0..1."""
+    rows, columns = luma.shape
+    background, plain = _background(luma)
+    near = np.asarray(cv2.inRange(luma, background - _LIT, background + _LIT), np.uint8)
+    lit = luma.size - cv2.countNonZero(near)
+    x, y, w, h = cv2.boundingRect(cv2.bitwise_not(near)) if lit else (0, 0, 0, 0)
+    return background, plain, lit / luma.size, (x / columns, y / rows, (x + w) / columns, (y + h) / rows)
 
 
 def _background(luma: NDArray[np.uint8]) -> tuple[int, float]:

@@ -11,8 +11,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+FIRST_SAMPLES = (48, 14)
+"""Columns and rows that are looked at in every frame."""
 SAMPLES = (192, 54)
-"""Columns and rows that are looked at."""
+"""Columns and rows that are looked at where there may be bars."""
 
 _COLOURS = 6
 _NEUTRAL, _OTHER = 6, 7
@@ -26,6 +28,8 @@ _MOST_NEUTRAL = 14.0
 
 _LEAST_COLOURED = 0.2
 """Share of the picture that is coloured: bars cover at least 0.58 x 0.64 of it (RP 219), less what is burnt in."""
+_LEAST_OF_EACH = 0.015
+"""Share of the picture that each of the six colours has; a seventh of the above, less what is burnt in or cut off."""
 _COLUMN_SHARE, _COLUMN_PURITY = 0.33, 0.6
 _UNEVEN = 1.7
 """The widest whole stripe is at most this much wider than the narrowest."""
@@ -46,6 +50,7 @@ def _classes() -> NDArray[np.uint8]:
 _CLASSES = _classes()
 
 _SECTORS = 12
+_NEIGHBOUR = np.arange(_SECTORS) - 1
 _VIVID = 50.0
 """Chroma (of 128) of a colour that cameras seldom see over most of a picture."""
 
@@ -61,12 +66,18 @@ def _sectors() -> NDArray[np.uint8]:
 _SECTOR_OF = _sectors()
 
 
-def vividness(blue: NDArray[np.uint8], red: NDArray[np.uint8]) -> float:
-    """Share of a picture that has one vivid hue (within 60 degrees), 0..1; looks at every 16th sample."""
-    sectors = _SECTOR_OF[blue[::4, ::4] >> 2, red[::4, ::4] >> 2]
-    shares = np.bincount(sectors.ravel(), minlength=_SECTORS + 1)[1:]
-    most = float((shares + np.roll(shares, 1)).max())
-    return most / int(sectors.size)
+def first_look(blue: NDArray[np.uint8], red: NDArray[np.uint8]) -> tuple[bool, float]:
+    """Whether a frame may show colour bars at all, and the share of it in one vivid hue (within 60 degrees), 0..1.
+
+    blue, red: Cb and Cr of the frame, some hundred samples (`FIRST_SAMPLES`).
+    """
+    places = (blue >> 2).astype(np.uint16) << 6 | red >> 2
+    shares = np.bincount(_SECTOR_OF.ravel()[places].ravel(), minlength=_SECTORS + 1)[1:]
+    vivid = float((shares + shares[_NEIGHBOUR]).max()) / int(blue.size)
+    if blue.size - np.count_nonzero(_CLASSES.ravel()[places] >= _NEUTRAL) < _LEAST_COLOURED * blue.size:
+        return False, vivid
+    colours = np.bincount(_CLASSES.ravel()[places].ravel(), minlength=_OTHER + 1)[:_COLOURS]
+    return bool(colours.min() >= _LEAST_OF_EACH * blue.size), vivid
 
 
 def bars_likeness(blue: NDArray[np.uint8], red: NDArray[np.uint8]) -> float:
@@ -74,10 +85,6 @@ def bars_likeness(blue: NDArray[np.uint8], red: NDArray[np.uint8]) -> float:
 
     blue, red: (rows, columns) Cb and Cr of the upright frame, a few thousand samples (`SAMPLES`).
     """
-    # a look at every 16th sample spares most frames the rest
-    far = np.abs(blue[::4, ::4].astype(np.int16) - 128) + np.abs(red[::4, ::4].astype(np.int16) - 128)
-    if np.count_nonzero(far > _LEAST_CHROMA) < _LEAST_COLOURED * far.size:
-        return 0.0
     rows, columns = blue.shape
     classes = _CLASSES[blue >> 2, red >> 2]
     counts = np.stack([np.count_nonzero(classes == colour, axis=0) for colour in range(_COLOURS)])

@@ -6,12 +6,13 @@ The test is the one of Rekognition Video's segment detection: a frame is black w
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from openrek.vision.video.cues.planes import stored_chroma, stored_luma
+from openrek.vision.video.cues.planes import Plane, stored_chroma, stored_luma
 from openrek.vision.video.frame import Frame
 
 _BT601 = frozenset({4, 5, 6, 7})
@@ -43,6 +44,7 @@ class BlackRule:
             raise ValueError(f"the coverage is {self.coverage}; it must be from 0 to 100 percent")
 
 
+@cache
 def brightest_black(pixel: float, full_range: bool, bits: int = 8) -> int:
     """The highest luma code that counts as black, from the definition "below lo + pixel * (hi - lo)".
 
@@ -59,27 +61,24 @@ def brightest_black(pixel: float, full_range: bool, bits: int = 8) -> int:
 
 def is_black(frame: Frame, rule: BlackRule) -> bool:
     """The per-frame test, on every pixel of the stored frame."""
-    luma, bits = stored_luma(frame)
+    return passes(frame, *stored_luma(frame), rule)
+
+
+def passes(frame: Frame, luma: Plane, bits: int, rule: BlackRule) -> bool:
+    """`is_black` where the frame's stored luma is at hand."""
     top = brightest_black(rule.pixel, frame.full_range, bits)
     bright_allowed = luma.size - math.ceil(rule.coverage / 100 * luma.size - 1e-9)
-    if frame.native.colorspace in _BT601 and frame.native.format.name.startswith(("yuv", "nv")):
-        # BT.709 luma of saturated blue or red is lower than BT.601's by up to 14 percent of the range
-        reach = math.ceil(0.15 * (1 << bits))
-        if _bright(luma[::_ROWS_FIRST], top + reach) > bright_allowed:
-            return False
-        return _bright(luma_709(luma, *stored_chroma(frame), bits, frame.full_range), top) <= bright_allowed
-    if _bright(luma[::_ROWS_FIRST], top) > bright_allowed:
+    # BT.709 luma of saturated blue or red is lower than BT.601's by up to 14 percent of the range
+    chroma = stored_chroma(frame) if frame.native.colorspace in _BT601 else None
+    reach = math.ceil(0.15 * (1 << bits)) if chroma is not None else 0
+    if _bright(luma[::_ROWS_FIRST], top + reach) > bright_allowed:
         return False
+    if chroma is not None:
+        return _bright(luma_709(luma, *chroma, bits, frame.full_range), top) <= bright_allowed
     return _bright(luma, top) <= bright_allowed
 
 
-def luma_709(
-    luma: NDArray[np.uint8] | NDArray[np.uint16],
-    blue: NDArray[np.uint8] | NDArray[np.uint16],
-    red: NDArray[np.uint8] | NDArray[np.uint16],
-    bits: int,
-    full_range: bool = False,
-) -> NDArray[np.float32]:
+def luma_709(luma: Plane, blue: Plane, red: Plane, bits: int, full_range: bool = False) -> NDArray[np.float32]:
     """BT.709 luma of a picture stored with BT.601's matrix; chroma planes of any subsampling, same range as stored."""
     height, width = luma.shape
     middle = float(1 << (bits - 1))
@@ -90,7 +89,7 @@ def luma_709(
     return out
 
 
-def _bright(luma: NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32], top: int) -> int:
+def _bright(luma: Plane | NDArray[np.float32], top: int) -> int:
     """How many samples are brighter than `top`."""
     if luma.dtype == np.float32:
         return int(np.count_nonzero(luma > top + 0.5))

@@ -27,7 +27,7 @@ _SAME_GROUND = 14
 """Of 255."""
 _STEP, _FADE = 0.4, 1.5
 """Seconds that a look speaks for frames before and after it: till the next look, and for slow fades."""
-_EMPTY = 0.9
+_EMPTY = 0.85
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +176,9 @@ def _rolls(seen: Seen, found: list[Look]) -> list[Roll]:
         # the look before the first step showed the same lines
         if first and sum(look.page for look in run) * 2 >= len(run):
             if len(run) >= 3 and sum(look.agreed for look in run) >= 2 * len(run) - 2:
-                rolls.append(Roll(first - 1, i - 1, page=True))
+                empty = np.median([seen.plain[look.frame] for look in run]) >= 200 * _EMPTY
+                exact = None if empty else _over_picture(seen, found, first - 1, i - 1)
+                rolls.append(exact or Roll(first - 1, i - 1, page=True))
         elif first and _is_roll_over_picture(run):
             roll = _over_picture(seen, found, first - 1, i - 1)
             if roll is not None and not (rolls and roll.first <= rolls[-1].last):
@@ -212,9 +214,17 @@ def _over_picture(seen: Seen, found: list[Look], first: int, last: int) -> Roll 
     rising = [line for line, _ in _pairs(found[first], found[first + 1], speed, rate)]
     leaving = [line for _, line in _pairs(found[last - 1], found[last], speed, rate)]
     _, top, _, height = min(rising, key=lambda line: line[1])
-    start = found[first].frame - max(0, 1000 - top - height) / speed * rate
-    end = found[last].frame + max(y + h for _, y, _, h in leaving) / speed * rate
-    return Roll(first, last, False, max(0, round(start)), min(seen.count, round(end)))
+    start = round(found[first].frame - max(0, 1000 - top - height) / speed * rate)
+    end = round(found[last].frame + max(y + h for _, y, _, h in leaving) / speed * rate)
+    # but not as far as a look that did not see them any more, nor into black
+    if first:
+        start = max(start, found[first - 1].frame)
+    if last + 2 < len(found):
+        end = min(end, found[last + 2].frame)
+    dark = np.flatnonzero(seen.black[found[last].frame : end])
+    if dark.size and dark[0]:
+        end = found[last].frame + int(dark[0])
+    return Roll(first, last, False, max(0, start), min(seen.count, end))
 
 
 def _at_speed(before: Look, now: Look, speed: float, rate: float) -> bool:
@@ -298,6 +308,8 @@ _LEAST_CARD = 2
 """Looks (0.4 s apart) a card stands at least."""
 _LEAST_LENGTH = 2.0
 """Seconds."""
+_MOST_CARDS = 0.85
+"""Share of a video that still cards may fill; a video of text alone (slides, a test counter) has no credits."""
 _LAST, _LIST = 0.95, 4
 """A single card is the end credits where it ends after this share of the video and has so many lines."""
 _SUBTITLES = 750
@@ -329,6 +341,8 @@ def _surety(stretch: Stretch, count: int) -> float:
     if stretch.rolls >= 3:
         paper = 0.1 if stretch.on_page * 2 >= stretch.looks else 0.0
         return min(1.0, 0.6 + paper + 0.03 * stretch.rolls)
+    if stretch.end - stretch.start > _MOST_CARDS * count:
+        return 0.0  # cards of a programme that is not there
     still = sum(len(card) for card in cards)
     lines = sum(len(card[0].lines) for card in cards)
     if still * 2 < stretch.looks or all(line[1] >= _SUBTITLES for card in cards for line in card[0].lines):

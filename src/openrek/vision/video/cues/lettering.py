@@ -22,7 +22,7 @@ _NARROWEST = 1.3
 _FILL = (0.12, 0.85)
 _STROKES = (0.45, 3.2)
 """Strokes met along a row, for each height of width."""
-_MOST_STROKES = 0.3
+_MOST_STROKES = 0.2
 """Share of the picture that strokes cover at most: more is texture."""
 
 

@@ -22,30 +22,27 @@ def stored_luma(frame: Frame) -> tuple[Plane, int]:
     return frame.plane(0), 8
 
 
-def stored_chroma(frame: Frame) -> tuple[Plane, Plane]:
-    """Cb and Cr as stored (often at half the luma's size), not turned, at the luma's bits."""
-    if bits := _planar_bits(frame):
-        return _stored(frame, 1, bits), _stored(frame, 2, bits)
-    return frame.plane(1), frame.plane(2)
-
-
-def sampled_luma(frame: Frame, columns: int, rows: int) -> NDArray[np.uint8]:
-    """About (rows, columns) luma samples spread evenly over the upright frame, as 8 bits."""
-    plane, bits = stored_luma(frame)
-    return _thin(plane, bits, frame.orientation, columns, rows)
-
-
-def sampled_chroma(frame: Frame, columns: int, rows: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
-    """Cb and Cr of about (rows, columns) samples of the upright frame, as 8 bits; None for a picture without colour."""
+def stored_chroma(frame: Frame) -> tuple[Plane, Plane] | None:
+    """Cb and Cr as stored (often at half the luma's size), not turned, at the luma's bits; None without colour."""
     if frame.native.format.name.startswith("gray"):
         return None
-    bits = _planar_bits(frame)
-    if not bits:
-        planes = frame.yuv(columns, rows)
-        return planes[1], planes[2]
-    blue, red = stored_chroma(frame)
-    turn = frame.orientation
-    return _thin(blue, bits, turn, columns, rows), _thin(red, bits, turn, columns, rows)
+    if bits := _planar_bits(frame):
+        return _stored(frame, 1, bits), _stored(frame, 2, bits)
+    full = frame.native.reformat(format="yuv444p")
+    blue, red = (np.frombuffer(memoryview(plane), np.uint8).reshape(full.height, -1) for plane in full.planes[1:])
+    return blue[:, : full.width], red[:, : full.width]
+
+
+def thinned(plane: Plane, bits: int, orientation: int, columns: int, rows: int) -> NDArray[np.uint8]:
+    """About (rows, columns) samples of a stored plane, spread evenly over the upright frame, as 8 bits.
+
+    The stored plane's last row is among them: text that rolls in shows there first.
+    """
+    if swaps_sides(orientation):
+        columns, rows = rows, columns
+    down, right = max(1, plane.shape[0] // rows), max(1, plane.shape[1] // columns)
+    few = plane[(plane.shape[0] - 1) % down :: down, right // 2 :: right]
+    return upright(np.ascontiguousarray(few >> (bits - 8) if bits > 8 else few, np.uint8), orientation)
 
 
 def shrunk_luma(frame: Frame, longest: int) -> NDArray[np.uint8]:
@@ -76,11 +73,3 @@ def _stored(frame: Frame, index: int, bits: int) -> Plane:
         return frame.plane(index)
     plane = frame.native.planes[index]
     return np.frombuffer(memoryview(plane), np.uint16).reshape(plane.height, -1)[:, : plane.width]
-
-
-def _thin(plane: Plane, bits: int, orientation: int, columns: int, rows: int) -> NDArray[np.uint8]:
-    if swaps_sides(orientation):
-        columns, rows = rows, columns
-    down, right = max(1, plane.shape[0] // rows), max(1, plane.shape[1] // columns)
-    few = plane[(plane.shape[0] - 1) % down :: down, right // 2 :: right]  # the last row too: it shows what comes in
-    return upright(np.ascontiguousarray(few >> (bits - 8) if bits > 8 else few, np.uint8), orientation)
