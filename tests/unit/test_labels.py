@@ -16,7 +16,7 @@ from openrek.vision.faces import Faces
 from openrek.vision.faces.attributes import FaceAttributes
 from openrek.vision.image import Picture, load_image
 from openrek.vision.labels import FoundLabel, Instance, Label, Taxonomy, Thing, assemble, image_properties, tag
-from openrek.vision.labels.detect import DOUBT, PICTURE_SIDE, things
+from openrek.vision.labels.detect import DOUBT, PICTURE_SIDE, detect_labels, things
 from openrek.vision.labels.everyday import everyday
 from openrek.vision.labels.people import match, people, traits
 from openrek.vision.labels.tagger import Members, calibrate, label_scores, read_tags
@@ -242,6 +242,16 @@ def test_people_in_a_photo_have_boxes_where_a_detector_finds_them(runtime: Runti
     doubted, _ = people(look, likely=0.1)
     assert dict(trusted)["Face"] == pytest.approx(0.9)
     assert dict(doubted)["Face"] == pytest.approx(0.45)
+
+
+def test_a_few_people_are_no_crowd(runtime: Runtime, photos: dict[str, Path]) -> None:
+    def crowd(count: int) -> float:
+        look = Look(load_image(photos["astronaut"], longest=PICTURE_SIDE), runtime)
+        look.__dict__["objects"] = persons(*[(0, 0, 10, 10)] * count)
+        look.__dict__["faces"] = faces()
+        return {found.label.name: found.confidence for found in detect_labels(look)}["Crowd"]
+
+    assert crowd(4) == pytest.approx(crowd(5) / 2)
 
 
 def test_what_a_detector_names_becomes_labels() -> None:
