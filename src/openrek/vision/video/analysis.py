@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from typing import Any, Protocol, runtime_checkable
 
 from openrek.vision.video.clock import Clock
@@ -17,8 +18,9 @@ from openrek.vision.video.frame import Frame
 from openrek.vision.video.info import VideoInfo
 from openrek.vision.video.reader import VideoReader
 
-_AHEAD = 8
-"""Decoded frames that may wait for the analysers; bounds the memory."""
+_BUNDLE, _BUNDLES = 4, 2
+"""Decoded frames are handed over four at a time, and two such bundles may wait: changing threads for every frame costs
+more than looking at some."""
 
 Observation = Any
 """What an analyser makes of a frame: plain values, numpy arrays, or frozen dataclasses of them (see `packing`)."""
@@ -141,10 +143,10 @@ def analyse(
 
 def _ahead(frames: Iterator[Frame]) -> Iterator[Frame]:
     """The same frames, produced by a thread that runs a few frames ahead."""
-    waiting: queue.Queue[Frame | BaseException | None] = queue.Queue(_AHEAD)
+    waiting: queue.Queue[list[Frame] | BaseException | None] = queue.Queue(_BUNDLES)
     stopping = threading.Event()
 
-    def put(item: Frame | BaseException | None) -> bool:
+    def put(item: list[Frame] | BaseException | None) -> bool:
         while not stopping.is_set():
             try:
                 waiting.put(item, timeout=0.1)
@@ -156,9 +158,8 @@ def _ahead(frames: Iterator[Frame]) -> Iterator[Frame]:
     def produce() -> None:
         end: BaseException | None = None
         try:
-            for frame in frames:
-                if not put(frame):
-                    break
+            while (bundle := list(islice(frames, _BUNDLE))) and put(bundle):
+                pass
         except BaseException as error:
             end = error
         finally:
@@ -171,7 +172,7 @@ def _ahead(frames: Iterator[Frame]) -> Iterator[Frame]:
         while (item := waiting.get()) is not None:
             if isinstance(item, BaseException):
                 raise item
-            yield item
+            yield from item
     finally:
         stopping.set()
         thread.join()

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from openrek.vision.image import Picture
 from openrek.vision.image.orientation import swaps_sides, upright
+from openrek.vision.video.clock import Clock
 
 _UNSPECIFIED_COLORSPACE = 2
 _HD_HEIGHT = 720
@@ -26,24 +27,41 @@ class Frame:
     index: 0-based number in presentation order; time: presentation time in seconds; timestamp_ms: rounded down.
     """
 
-    __slots__ = ("_display", "_native", "_orientation", "index", "time", "timestamp_ms")
+    __slots__ = ("_clock", "_display", "_native", "_orientation", "_time", "_timestamp_ms", "index")
 
     def __init__(
         self,
         native: av.VideoFrame,
         index: int,
-        time: Fraction,
-        timestamp_ms: int,
+        time: Fraction | None = None,
+        timestamp_ms: int | None = None,
         orientation: int = 1,
         display: tuple[int, int] | None = None,
+        clock: Clock | None = None,
     ) -> None:
-        """orientation: 1..8 as in EXIF; display: width and height before turning upright, with square pixels."""
+        """time, timestamp_ms: None where `clock` knows them; orientation: 1..8 as in EXIF; display: width and height
+        before turning upright, with square pixels."""
         self._native = native
         self.index = index
-        self.time = time
-        self.timestamp_ms = timestamp_ms
+        self._time = time
+        self._timestamp_ms = timestamp_ms
+        self._clock = clock
         self._orientation = orientation
         self._display = display or (native.width, native.height)
+
+    @property
+    def time(self) -> Fraction:
+        """Presentation time in seconds."""
+        if self._time is None:
+            self._time = self._clock.start + self.index / self._clock.rate if self._clock else Fraction(0)
+        return self._time
+
+    @property
+    def timestamp_ms(self) -> int:
+        """Presentation time in milliseconds, rounded down."""
+        if self._timestamp_ms is None:
+            self._timestamp_ms = self._clock.timestamp_ms(self.index) if self._clock else 0
+        return self._timestamp_ms
 
     @property
     def native(self) -> av.VideoFrame:

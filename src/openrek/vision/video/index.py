@@ -39,6 +39,8 @@ class PacketIndex:
         """
         if self.pts is None or pts is None:
             return previous + 1
+        if previous + 1 < self.count and self.pts[previous + 1] == pts:
+            return previous + 1
         return int(np.searchsorted(self.pts, pts))
 
     def key_before(self, frame: int) -> Key | None:

@@ -178,10 +178,10 @@ class VideoReader:
     def _frame(self, native: av.VideoFrame, number: int) -> Frame:
         clock = self.info.clock
         if native.pts is not None and native.time_base is not None and not clock.constant:
-            time = native.pts * native.time_base - self._zero
+            time: Fraction | None = native.pts * native.time_base - self._zero
         else:
-            time = clock.start + number / clock.rate
-        return Frame(native, number, time, clock.timestamp_ms(number), self._orientation, self._display)
+            time = None
+        return Frame(native, number, time, None, self._orientation, self._display, clock)
 
     def _decoded(self, container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
         stream.thread_type = "AUTO"
@@ -270,7 +270,7 @@ class VideoReader:
                 height=height,
                 display_width=display[0],
                 display_height=display[1],
-                color_range="FULL" if Frame(first, 0, Fraction(0), 0).full_range else "LIMITED",
+                color_range="FULL" if Frame(first, 0).full_range else "LIMITED",
                 pixel_format=first.format.name,
                 clock=clock,
                 audio=audio,
