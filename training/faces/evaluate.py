@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 from openrek.vision.faces.attributes import age_ranges
 from openrek.vision.faces.pose import head_pose
 from training.faces.batches import Prepared, plain_batches
-from training.faces.model import FaceNet, load
+from training.faces.model import FaceNet, both_ways, load
 from training.faces.points30 import to_30
-from training.faces.prepare import five_of_68
 from training.faces.sources import BINARY, EMOTIONS, ETHNICITIES, SETS
 from training.faces.splits import TEST, TUNE
 
@@ -53,10 +52,10 @@ class Calibration:
 
 @torch.no_grad()
 def predict(net: FaceNet, data: Prepared, numbers: NDArray[np.int64]) -> Raw:
-    """All heads for the faces as the service cuts them."""
+    """All heads for the faces as the service cuts and reads them: both ways."""
     parts: list[list[NDArray[np.float32]]] = [[], [], [], []]
     for batch in plain_batches(data, numbers):
-        heads = net(batch.crops)
+        heads = both_ways(net, batch.crops)
         for kept, value in zip(parts, (heads.binary, heads.age, heads.emotion, heads.points), strict=True):
             kept.append(value.float().numpy())
     return Raw(numbers, *(np.concatenate(part).astype(np.float64) for part in parts))
@@ -172,7 +171,7 @@ def of_points(points: Doubles, truth: Doubles) -> dict[str, float]:
     corners = np.linalg.norm(truth[:, 36] - truth[:, 45], axis=1)
     off_30 = np.linalg.norm(to_30(points) - to_30(truth), axis=2).mean(axis=1)
     off_68 = np.linalg.norm(points - truth, axis=2).mean(axis=1)
-    pose = head_pose(five_of_68(points.astype(np.float32))) - head_pose(five_of_68(truth.astype(np.float32)))
+    pose = head_pose(to_30(points)) - head_pose(to_30(truth))
     turned = np.abs((pose + 180) % 360 - 180)
     return {
         "n": len(points),

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from openrek.vision.faces.align import SIZE
+from training.faces.augment import MIRRORED
 from training.faces.backbone import EfficientNetLite0
 from training.faces.sources import BINARY, EMOTIONS
 
@@ -83,6 +84,20 @@ class FaceNet(nn.Module):
         levels = (at_8, at_16, at_32) if pointed is None else (at_8[pointed], at_16[pointed], at_32[pointed])
         maps, points = self.landmarks(*(level.float() for level in levels))
         return Heads(binary, age, emotion, maps, points)
+
+
+def both_ways(net: FaceNet, crops: Tensor) -> Heads:
+    """Mean of what the network says of crops (N, 3, 112, 112) and of their mirror images; `maps` are the crops' own."""
+    one, two = net(crops), net(crops.flip(3))
+    mirrored = two.points[:, torch.from_numpy(MIRRORED)]
+    mirrored = torch.stack([SIZE - 1 - mirrored[..., 0], mirrored[..., 1]], dim=-1)
+    return Heads(
+        (one.binary + two.binary) / 2,
+        (one.age + two.age) / 2,
+        (one.emotion + two.emotion) / 2,
+        one.maps,
+        (one.points + mirrored) / 2,
+    )
 
 
 def start(imagenet: Path) -> FaceNet:

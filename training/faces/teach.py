@@ -13,11 +13,9 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from training.faces.augment import MIRRORED
 from training.faces.batches import Prepared, plain_batches
-from training.faces.model import FaceNet, Heads, load
+from training.faces.model import both_ways, load
 from training.faces.prepare import MARGIN
 from training.faces.sources import SETS
 
@@ -37,20 +35,6 @@ def like_the_labelled(crops: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 @torch.no_grad()
-def both_ways(net: FaceNet, crops: Tensor) -> Heads:
-    """Mean of the crop's and its mirror image's outputs (probabilities, not logits)."""
-    one, two = net(crops), net(crops.flip(3))
-    mirrored = two.points[:, MIRRORED]
-    mirrored[..., 0] = crops.shape[3] - 1 - mirrored[..., 0]
-    return Heads(
-        (one.binary.sigmoid() + two.binary.sigmoid()) / 2,
-        (one.age.softmax(1) + two.age.softmax(1)) / 2,
-        (one.emotion.softmax(1) + two.emotion.softmax(1)) / 2,
-        one.maps,
-        (one.points + mirrored) / 2,
-    )
-
-
 def teach(cache: Path, run: Path) -> None:
     """Read every face with the network kept in `run`."""
     data, net = Prepared(cache), load(run / "last.pt")
@@ -62,9 +46,9 @@ def teach(cache: Path, run: Path) -> None:
         emotion = said.emotion
         if (source != SETS.index("emotion")).any():
             emotion = both_ways(net, torch.from_numpy(like_the_labelled(batch.crops.numpy()))).emotion
-        columns["binary"].append(said.binary.numpy().astype(np.float16))
-        columns["age"].append(said.age.numpy().astype(np.float16))
-        columns["emotion"].append(emotion.numpy().astype(np.float16))
+        columns["binary"].append(said.binary.sigmoid().numpy().astype(np.float16))
+        columns["age"].append(said.age.softmax(1).numpy().astype(np.float16))
+        columns["emotion"].append(emotion.softmax(1).numpy().astype(np.float16))
         columns["points"].append((said.points.numpy() + MARGIN).astype(np.float32))
     np.savez(cache / "taught.npz", **{name: np.concatenate(values) for name, values in columns.items()})
 

@@ -100,6 +100,8 @@ _COLUMNS: Final = {
     Trait.MUSTACHE: "mustache",
     Trait.OCCLUDED: "occluded",
 }
+_PROFILE: Final = (35.0, 50.0)
+"""Degrees of yaw from which on the five points are heard, and alone heard."""
 _EYES = frozenset({Trait.EYES_OPEN, Trait.EYE_DIRECTION})
 
 
@@ -114,7 +116,8 @@ class FaceAttributes:
     emotions: (N, 8) scores 0..1 of EMOTIONS: what the expression looks like.
     eye_direction: (N, 3) yaw and pitch of the gaze in degrees, (0, 0) into the camera, and a confidence 0..1.
     landmarks: (N, 30, 2) x, y of LANDMARKS_30 in pixels of the picture.
-    pose: (N, 3) as `Faces.pose`, but from the 30 landmarks; there whenever they were computed for something.
+    pose: (N, 3) as `Faces.pose`, but from the 30 landmarks, except for faces turned far to the side; there whenever the
+        landmarks were computed for something.
     """
 
     age: NDArray[np.int32] | None = None
@@ -156,7 +159,7 @@ def face_attributes(picture: Picture, faces: Faces, runtime: Runtime, wanted: Co
         found["emotions"] = eight_emotions(raw["emotions"], model.metadata["emotions"].split(","))
     if "landmarks" in raw:
         places = transform(inverse(matrices), raw["landmarks"])
-        found["pose"] = head_pose(places)
+        found["pose"] = _surer_pose(head_pose(places), faces.pose)
         if Trait.LANDMARKS in asked:
             found["landmarks"] = places
     if asked & _EYES:
@@ -202,6 +205,15 @@ def _out_of_frame(landmarks: Floats, picture: Picture) -> Floats:
     size = np.array([picture.width, picture.height], np.float32)
     outside = np.any((landmarks < 0) | (landmarks >= size), axis=(1, 2))
     return np.asarray(outside, np.float32)
+
+
+def _surer_pose(thirty: Floats, five: Floats) -> Floats:
+    """The pose from 30 points, and that from the detector's five for faces in profile, (N, 3): the network that places
+    the 30 learnt from faces that show both eyes, and draws others towards those."""
+    low, high = _PROFILE
+    share = np.clip((np.abs(five[:, 1:2]) - low) / (high - low), 0, 1)
+    mixed = thirty + share * ((five - thirty + 180) % 360 - 180)
+    return np.asarray((mixed + 180) % 360 - 180, np.float32)
 
 
 def age_ranges(distribution: Floats, levels: tuple[float, float]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
