@@ -3,6 +3,7 @@
 `serve` stands for the server: it keeps two workers running and does nothing else. Both use the test analysis.
 """
 
+import os
 import signal
 import sys
 import threading
@@ -17,7 +18,8 @@ LEASE = 1.0
 
 
 def house_at(home: Path) -> House:
-    return House.build(home, chunk_seconds=0.4, job_lease=LEASE)
+    """The home of a test; in a database of one's own where OPENREK_TEST_DATABASE names an empty one."""
+    return House.build(home, chunk_seconds=0.4, job_lease=LEASE, database_url=os.environ.get("OPENREK_TEST_DATABASE"))
 
 
 def serve(home: Path) -> None:
