@@ -207,7 +207,7 @@ def test_what_can_be_counted_has_instances(ask: Any, photo: str, name: str) -> N
 
 @needs_detector
 def test_ancestors_repeat_the_boxes_of_their_descendants(ask: Any) -> None:
-    labels = {label["Name"]: label for label in ask("astronaut")["Labels"]}
+    labels = {label["Name"]: label for label in ask("astronaut", MinConfidence=20)["Labels"]}
     woman = boxes(labels["Woman"])
     assert woman
     for name in ("Adult", "Female", "Person"):
@@ -289,7 +289,7 @@ def test_sides_out_of_range(ask: Any) -> None:
         ),
         (
             "hopper",
-            {"Person", "Face", "Head", "Man", "Male", "Adult", "Clothing"},
+            {"Person", "Face", "Head", "Adult", "Clothing"},
             {"Animal", "Food", "Vehicle", "Building"},
         ),
         ("chelsea", {"Animal", "Cat", "Feline", "Mammal", "Pet"}, {"Person", "Dog", "Food", "Vehicle"}),
