@@ -103,6 +103,13 @@ def test_an_unknown_or_doubtful_job_is_refused(house: House) -> None:
     assert "write more of the id" in str(result.exception)
 
 
+def test_topics_that_are_no_json_are_refused_in_a_sentence(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENREK_TOPICS", "arn=address")
+    result = run(house, "list")
+    assert isinstance(result.exception, UserError)
+    assert 'field "topics"' in str(result.exception)
+
+
 def test_watch_ends_with_the_jobs(house: House) -> None:
     job_id = house.submit()
     JobStore(house.database).cancel(job_id)

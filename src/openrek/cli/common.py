@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 from rich.console import Console
 
 from openrek.settings import Settings
@@ -38,6 +39,8 @@ def settings_from(**overrides: Any) -> Settings:
             for item in error.errors()
         )
         raise UserError(f"the settings are not valid: {problems}") from error
+    except SettingsError as error:  # a variable that has to be JSON
+        raise UserError(f"the settings are not valid: {error}: {error.__cause__}") from error
 
 
 @cache
