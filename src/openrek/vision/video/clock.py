@@ -79,7 +79,7 @@ def clock_of(ticks: NDArray[np.int64], time_base: Fraction, hints: tuple[Fractio
     intervals = np.diff(ticks)
     average = (count - 1) / (int(ticks[-1] - ticks[0]) * time_base)
     milliseconds = np.array([int(t) * time_base.numerator * 1000 // time_base.denominator for t in ticks], np.int64)
-    usual = int(np.median(intervals))
+    usual = int(np.partition(intervals, len(intervals) // 2)[len(intervals) // 2])
     nominal = 1 / (max(usual, 1) * time_base)
     for rate in _candidates(average, time_base, hints):
         if _on_grid(ticks, time_base, rate):

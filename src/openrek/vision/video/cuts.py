@@ -20,12 +20,12 @@ def suspects(sketches: Sketches) -> tuple[NDArray[np.int64], NDArray[np.float64]
     """
     moved, raw, colour = (np.nan_to_num(column) for column in (sketches.moved, sketches.raw, sketches.colour))
     around = {name: _neighbours(column) for name, column in (("moved", moved), ("raw", raw), ("colour", colour))}
-    changes = (raw >= _LEAST_CHANGE) & (raw >= _LEAST_RATIO * np.median(around["raw"], axis=1))
+    usual = np.sort(around["raw"], axis=1)[:, REACH - 1 : REACH + 1].mean(axis=1)  # the median
+    changes = (raw >= _LEAST_CHANGE) & (raw >= _LEAST_RATIO * usual)
     changes[:1] = False
     places = np.flatnonzero(changes)
-    return places, np.array([_describe(sketches, moved, raw, colour, around, p) for p in places.tolist()]).reshape(
-        -1, 15
-    )
+    described = [_describe(sketches, moved, raw, colour, around, usual, p) for p in places.tolist()]
+    return places, np.array(described).reshape(-1, 15)
 
 
 def _neighbours(column: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -41,6 +41,7 @@ def _describe(
     raw: NDArray[np.float64],
     colour: NDArray[np.float64],
     around: dict[str, NDArray[np.float64]],
+    usual: NDArray[np.float64],
     p: int,
 ) -> list[float]:
     count = len(moved)
@@ -76,5 +77,5 @@ def _describe(
         float(alike),
         np.log((within + 0.5) / (np.abs(old - new).mean() + 0.5)),
         np.log(abs(sketches.light[p] - sketches.light[p - 1]) + 1),
-        above(raw[p], np.array(np.median(around["raw"][p])), 0.5),
+        above(raw[p], usual[p], 0.5),
     ]

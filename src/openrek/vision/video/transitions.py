@@ -99,7 +99,7 @@ def describe(sketches: Sketches, first: int, last: int, low: int, high: int) -> 
             np.log(contrast.min() + 1),
             _moved(old, new) / (change + 0.5),
             np.log(inside.mean() + 0.5),
-            np.log((inside.max() + 0.5) / (np.median(inside) + 0.5)),
+            np.log((inside.max() + 0.5) / (np.sort(inside)[length // 2] + 0.5)),
             float(np.log(length)),
         ]
     )
