@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 FIRST_SAMPLES = (48, 14)
 """Columns and rows that are looked at in every frame."""
-SAMPLES = (192, 54)
+SAMPLES = (144, 40)
 """Columns and rows that are looked at where there may be bars."""
 
 _COLOURS = 6
@@ -87,7 +87,8 @@ def bars_likeness(blue: NDArray[np.uint8], red: NDArray[np.uint8]) -> float:
     """
     rows, columns = blue.shape
     classes = _CLASSES[blue >> 2, red >> 2]
-    counts = np.stack([np.count_nonzero(classes == colour, axis=0) for colour in range(_COLOURS)])
+    places = classes + np.arange(columns) * (_OTHER + 1)
+    counts = np.bincount(places.ravel(), minlength=columns * (_OTHER + 1)).reshape(columns, -1)[:, :_COLOURS].T
     most = counts.max(axis=0)
     of_colours = counts.sum(axis=0)
     clear = (most >= _COLUMN_SHARE * rows) & (most >= _COLUMN_PURITY * of_colours)

@@ -262,6 +262,11 @@ def _same_card(before: Look, now: Look) -> bool:
     return inked and same * 3 >= 2 * max(len(before.lines), len(now.lines))
 
 
+def _alike_lines(before: Look, now: Look) -> bool:
+    """Whether every line stands where one of about its size stood before."""
+    return all(any(max(map(abs, np.subtract(a, b))) <= _SAME_WIDTH for a in before.lines) for b in now.lines)
+
+
 def _grown(seen: Seen, look: Look) -> Stretch:
     """The frames around a look that show text on the same ground, exactly; of a look over a picture, only itself."""
     at = look.frame
@@ -347,6 +352,8 @@ def _surety(stretch: Stretch, count: int) -> float:
     lines = sum(len(card[0].lines) for card in cards)
     if still * 2 < stretch.looks or all(line[1] >= _SUBTITLES for card in cards for line in card[0].lines):
         return 0.0
+    if len(cards) == 2 and _alike_lines(cards[0][-1], cards[1][0]):
+        return 0.0  # one text that fades, or grows a little: a title, a logo
     if len(cards) >= 2 and lines >= (4 if len(cards) == 2 else 3):
         return min(0.95, 0.4 + 0.12 * len(cards))
     # a single page at the very end that lists names
