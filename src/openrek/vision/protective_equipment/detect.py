@@ -30,7 +30,7 @@ PICTURE_SIDE: Final = 1920
 
 MAX_PERSONS: Final = 15
 
-WEIGHTS: Final = {"hat": (0.8, 0.4, 0.6), "mask": (0.8, 0.4, 0.6)}
+WEIGHTS: Final = {"hat": (1.0, 0.2, 0.6), "mask": (1.0, 0.2, 0.6)}
 """How the log odds of network and detector are joined: weight, weight, shift (training.protective_equipment.join)."""
 
 _PLACES: Final = 0.25  # the detector's box is taken from this score on
