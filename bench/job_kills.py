@@ -63,7 +63,7 @@ def run(folder: Path, kills: int, moments: random.Random, clip: Path | None) -> 
     while sum(done.values()) < kills:
         open_jobs = sum(server.status(job_id) == "IN_PROGRESS" for job_id in ids[-OPEN_JOBS:])
         ids += [server.submit() for _ in range(OPEN_JOBS - open_jobs)]
-        time.sleep(moments.uniform(0.0, 1.5))
+        time.sleep(moments.uniform(0.0, 4.0))
         if moments.random() < 0.2:
             server.kill()
             server.start()
@@ -178,7 +178,7 @@ def receiver(messages: "Counter[str]") -> ThreadingHTTPServer:
     return server
 
 
-def make_clip(path: Path, seconds: int = 20) -> Path:
+def make_clip(path: Path, seconds: int = 8) -> Path:
     """Scenes of two seconds each, at 25 frames a second, with some black between them."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=25)
