@@ -62,6 +62,8 @@ def painted_spans(seen: Seen, known: list[Span]) -> list[Span]:
     rate = float(seen.info.rate)
     found: list[Span] = []
     for start, end in runs_of((seen.vivid >= 200 * _VIVID) & (seen.bars == 0)):
+        if start > _EARLY * rate:
+            break
         if not _PAINTED_LEAST * rate <= end - start <= _PAINTED_MOST * rate or seen.count - end < rate:
             continue
         written = [len(lines) for frame, lines in seen.lines if start <= frame < end]
@@ -80,6 +82,8 @@ def logo_spans(seen: Seen, known: list[Span]) -> list[Span]:
     margins = np.minimum.reduce([seen.top, seen.left, 200 - seen.bottom, 200 - seen.right]) >= _LOGO_MARGIN
     middle = np.abs(seen.left.astype(np.int16) + seen.right - 200) <= 2 * _LOGO_OFF_CENTRE
     for start, end in runs_of(plain & ~empty & margins & middle):
+        if start > _EARLY * rate:
+            break
         if not _LOGO_LEAST * rate <= end - start <= _LOGO_MOST * rate or seen.count - end < rate:
             continue
         grounds = seen.background[start:end]
