@@ -60,6 +60,7 @@ ALSO = {"Plant": ("Tree", "Grass", "Flower", "Potted Plant")}
 LEAST_SHARE = 0.02  # of a photo; what covers less is neither there nor absent
 SHIFT_DEVIATION = 0.5
 DEFAULT, PRECISION = 0.55, 0.8  # of what is given at the first, the second should be right
+MOST_CAUTION = 1.0  # a few photos may be all that a concept is judged by
 STRENGTH = 0.0007  # inverse of the L2 penalty, chosen on the folds
 FOLDS = 5
 
@@ -182,7 +183,7 @@ def cautious(heads: Heads, seen: list[Seen], held_out: Floats) -> Heads:
         if given and precision[given - 1] < PRECISION:
             good = np.flatnonzero(precision[:given] >= PRECISION)
             least = ordered[good[-1]] if len(good) else ordered[0]
-            offset[column] -= least - np.log(DEFAULT / (1 - DEFAULT))
+            offset[column] -= min(least - np.log(DEFAULT / (1 - DEFAULT)), MOST_CAUTION)
     return replace(heads, offset=offset)
 
 
