@@ -117,6 +117,23 @@ def test_from_behind_there_is_a_head_and_no_face() -> None:
     assert covers(person) == {PartName.HEAD: []}
 
 
+def test_a_head_cut_off_by_the_picture_is_not_guessed() -> None:
+    cut = ("person", (100.0, 0.0, 200.0, 350.0), 0.9)
+    (person,) = protective_equipment(look(objects(cut), faces(), (0.99, 0.99, 0.01, 0.5)))
+    assert person.parts == ()
+    (person,) = protective_equipment(look(objects(cut), faces((135, 5, 165, 40)), (0.99, 0.99, 0.01, 0.5)))
+    assert covers(person)[PartName.HEAD] == [(Cover.HEAD_COVER, True)]
+
+
+def test_a_hat_on_a_head_that_is_only_guessed_is_less_sure() -> None:
+    shown, guessed = (
+        protective_equipment(look(objects(WORKER, names=COCO), seen, (0.99, 0.95, 0.01, 0.5)))[0].parts[-1].equipment
+        for seen in (faces(FACE), faces())
+    )
+    assert shown[0].confidence == pytest.approx(0.95)
+    assert 0.6 < guessed[0].confidence < 0.9
+
+
 def test_a_person_whose_head_is_out_of_sight_has_no_parts() -> None:
     (person,) = protective_equipment(look(objects(WORKER), faces(), (0.2, 0.9, 0.9, 0.5)))
     assert person.parts == ()

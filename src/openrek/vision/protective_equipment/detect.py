@@ -8,6 +8,7 @@
 4. Hands need a detector of one's own (`hands`); without it no hand is listed.
 """
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -35,6 +36,8 @@ WEIGHTS: Final = {"hat": (1.0, 0.2, 0.6), "mask": (1.0, 0.2, 0.6)}
 
 _PLACES: Final = 0.25  # the detector's box is taken from this score on
 
+_GUESSED: Final = 1.5  # log odds by which a hat is less sure on a head that nothing but a person's box gives away
+_BORDER: Final = 0.005  # of the picture's height
 _ON_HEAD: Final = 0.3  # least share of a hat's or mask's box inside its head's
 _NEAR: Final = 0.15  # how far beyond a person's box, in shares of it, what is held may reach
 
@@ -76,7 +79,10 @@ def find_heads(look: Look, people: People, hints: Hints) -> Heads:
     crops[known] = squares(hints.boxes[people.hints[known]])
     for index in np.flatnonzero(~known):
         crops[index] = _best_guess(pixels, people.boxes[index], model)
-    return head_network.look(pixels, crops, model)
+    heads = head_network.look(pixels, crops, model)
+    # the picture's upper border cuts off the heads of those who reach it, unless something shows them
+    beheaded = ~known & (people.boxes[:, 1] <= _BORDER * look.picture.height)
+    return replace(heads, present=np.where(beheaded, np.float32(0), heads.present))
 
 
 def _best_guess(pixels: NDArray[np.uint8], person: Floats, model: Model) -> Floats:
@@ -119,6 +125,8 @@ def _head(
     if seen < LEAST:
         return []
     said, where = float(heads.hat[index]), heads.hat_boxes[index]
+    if hint == NOBODY:
+        said = float(1 / (1 + np.exp(_GUESSED - log_odds(said))))
     hat, box = _joined(objects, "hard_hat", "hat", said, where, heads.boxes[index])
     items = [Equipment(Cover.HEAD_COVER, box, hat, True, hat)] if hat >= LEAST else list(loose)
     return [BodyPart(PartName.HEAD, seen, tuple(items))]
