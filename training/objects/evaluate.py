@@ -25,14 +25,14 @@ from training.objects.export import export, load
 from training.objects.measure import Matched, isotonic, match
 from training.objects.samples import TAUGHT, TRUTH, Sample, read
 
-SIDE = 416
+SIDE = 384
 """Longest side of the input; `[preprocess]` of the card has the same."""
 
-ENLARGE = 1.5
+ENLARGE = 1.2
 """Most that a small picture is enlarged."""
 
-AGREE = 0.25
-LEAST = 6
+AGREE = 0.7
+LEAST = 20
 LEAST_TRUTHS = 25
 
 CARD = """name = "candidate"

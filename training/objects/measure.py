@@ -84,14 +84,15 @@ def classes_of(source: str) -> list[str]:
     return [name for name in NAMES if name in drawn]
 
 
-def isotonic(scores: Floats, right: NDArray[np.bool_], knots: int = 8) -> list[list[float]]:
+def isotonic(scores: Floats, right: NDArray[np.bool_]) -> list[list[float]]:
     """Knots (raw score, probability) of the monotone curve nearest to the outcomes (pool adjacent violators), with a
-    weak prior that a score means itself."""
-    order = np.argsort(scores, kind="stable")
-    s = np.concatenate([scores[order]])
-    bins = np.array_split(np.arange(len(s)), max(1, min(knots * 3, len(s) // 12)))
-    x = np.array([s[b].mean() for b in bins])
-    y = np.array([(right[order][b].sum() + 2 * s[b].mean()) / (len(b) + 2) for b in bins])
+    weak prior that a score means itself. Bins hold ten of the surest detections and ever more of the others, of which
+    a detector has thousands."""
+    order = np.argsort(-scores, kind="stable")
+    ends = np.cumsum((10 * 1.2 ** np.arange(200)).astype(int))
+    bins = [b for b in np.split(order, ends[ends < len(order)]) if len(b)][::-1]
+    x = np.array([scores[b].mean() for b in bins])
+    y = np.array([(right[b].sum() + scores[b].mean()) / (len(b) + 1) for b in bins])
     weight = np.array([len(b) for b in bins], float)
     blocks: list[list[float]] = []
     for value, mass, place in zip(y, weight, x, strict=True):
