@@ -3,6 +3,11 @@ rightly and wrongly, and how many strangers are taken for someone. `docs/celebri
 
 FOLDER holds `images.zip`, that of the people also `labels.csv` (image, name). The first `--references` photos of each
 person make the gallery, by the importer's own rules; the others are recognised, by the largest face in each.
+
+    python -m bench.celebrity_accuracy --crowd FOLDER [--every N]
+
+shows what a larger gallery does: FOLDER's `labels.csv` has columns image and identity. Of people with two photos and
+more, some are drawn for a gallery, with two photos each; everybody else is a stranger to it.
 """
 
 import argparse
@@ -17,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.__main__ import table
-from openrek.service.celebrities import CUT
+from openrek.service.celebrities import CUT, cut_for
 from openrek.service.celebrity_gallery import centres, match
 from openrek.service.celebrity_import import OUTLIER, face_vector
 from openrek.service.celebrity_photos import UnusableError, outliers
@@ -28,6 +33,7 @@ from openrek.vision.faces.embedding import FACE_MODEL, embed_faces
 from openrek.vision.faces.similarity import cosine_for, similarity
 from openrek.vision.image import load_image
 from openrek.vision.runtime import Runtime
+from openrek.vision.runtime.cards import Card
 
 Floats = NDArray[np.float32]
 CUTS = (80.0, 90.0, 95.0, 97.0, 98.0, 99.0, 99.5, 99.9)
@@ -56,15 +62,69 @@ def vectors(photos: Sequence[bytes], runtime: Runtime, look: Look = largest) -> 
     return np.array(found, np.float32), len(photos) - len(found)
 
 
+def crowd_vectors(folder: Path, every: int, runtime: Runtime) -> tuple[Floats, NDArray[np.str_]]:
+    """The vectors (N, D) of a crowd's largest faces, and whose they are."""
+    rows = list(csv.DictReader((folder / "labels.csv").open(newline="")))[::every]
+    found, owners = [], []
+    with zipfile.ZipFile(folder / "images.zip") as archive:
+        names = {Path(name).name: name for name in archive.namelist()}
+        for row in rows:
+            try:
+                found.append(largest(archive.read(names[row["image"]]), runtime))
+            except UnusableError:
+                continue
+            owners.append(row["identity"])
+    return np.array(found, np.float32), np.array(owners)
+
+
+SIZES = (12, 100, 300, 600, 850)
+DRAWS = 10
+CROWD_HEAD = ["people", "cut", "strangers named", f"at {CUT:g}", "named rightly", f"at {CUT:g}"]
+
+
+def crowd(found: Floats, owners: NDArray[np.str_], card: Card) -> list[list[str]]:
+    """A line for each size of the gallery: means of DRAWS galleries."""
+    random_ = np.random.default_rng(1)
+    names, counts = np.unique(owners, return_counts=True)
+    lines = []
+    for size in SIZES:
+        if size > (counts >= 2).sum():
+            break
+        shares = []
+        for _ in range(DRAWS):
+            chosen = random_.choice(names[counts >= 2], size, replace=False)
+            places = [np.flatnonzero(owners == name) for name in chosen]
+            known = np.concatenate([place[:2] for place in places])
+            people = centres(Vectors(0, np.repeat(chosen, 2)[order := np.argsort(np.repeat(chosen, 2))],
+                                     found[known][order]))  # fmt: skip
+            others = match(found[~np.isin(owners, chosen)], people)
+            probes = np.concatenate([place[2:] for place in places])
+            named = match(found[probes], people)
+            strange, sure = similarity(others.cosines, card), similarity(named.cosines, card)
+            right = named.ids == owners[probes]
+            cuts = (cut_for(size), CUT)
+            shares.append([(strange >= cut).mean() for cut in cuts] + [(right & (sure >= cut)).mean() for cut in cuts])
+        mean = np.mean(shares, axis=0)
+        lines.append([f"{size:,}", f"{cut_for(size):.2f}", *(f"{share:.1%}" for share in mean)])
+    return lines
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--people", type=Path, required=True)
-    parser.add_argument("--strangers", type=Path, required=True)
+    parser.add_argument("--people", type=Path)
+    parser.add_argument("--strangers", type=Path)
+    parser.add_argument("--crowd", type=Path)
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="of the crowd, use every Nth photo only")
     parser.add_argument("--references", type=int, default=8)
     parser.add_argument("--count", type=int, default=1000, help="how many strangers, picked by a fixed seed")
     options = parser.parse_args()
     runtime = Runtime(cache=Settings().cache)
     card = runtime.catalogue[FACE_MODEL]
+    if options.crowd:
+        print(table(CROWD_HEAD, crowd(*crowd_vectors(options.crowd, options.every, runtime), card)))
+        return
+    if not (options.people and options.strangers):
+        parser.error("--people and --strangers are needed, or --crowd")
 
     photos: dict[str, list[bytes]] = defaultdict(list)
     with zipfile.ZipFile(options.people / "images.zip") as archive:

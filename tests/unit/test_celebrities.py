@@ -11,7 +11,7 @@ import pytest
 from openrek.contract.call import Call, Caller
 from openrek.contract.errors import ResourceNotFoundException
 from openrek.service import celebrities as module
-from openrek.service.celebrities import CUT, MAX_FACES, info, recognize
+from openrek.service.celebrities import CUT, MAX_FACES, SMALL, cut_for, info, recognize
 from openrek.service.celebrity_gallery import CelebrityGallery
 from openrek.service.services import Services
 from openrek.settings import Settings
@@ -90,6 +90,19 @@ def test_known_and_unknown_faces(services: Services, monkeypatch: pytest.MonkeyP
     assert [face["BoundingBox"]["Width"] for face in answer["UnrecognizedFaces"]] == [pytest.approx(50 / 200)]
 
 
+def test_a_large_gallery_is_stricter(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in (1, 2, 3):
+        add(services, f"Person {number}", number)
+    monkeypatch.setattr(module, "SMALL", 0.03)  # three people are a hundred times as many
+    cut = cut_for(3)
+    assert cut == pytest.approx(CUT + 0.5, abs=0.01)
+    faces = (axis(9, 1, cosine_for(cut - 0.1, CARD)), axis(9, 2, cosine_for(cut + 0.1, CARD)))
+    see(monkeypatch, some_faces(60, 50), *faces)
+    answer = ask(services)
+    assert [face["Name"] for face in answer["CelebrityFaces"]] == ["Person 2"]
+    assert len(answer["UnrecognizedFaces"]) == 1
+
+
 def test_a_face_too_small_to_compare_is_unrecognised(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     add(services, "Ada", 1)
     see(monkeypatch, some_faces(60, 19), axis(1))
@@ -156,3 +169,11 @@ def test_info(services: Services) -> None:
     for unknown in ("", "zzzzzzz", ada.swapcase()):
         with pytest.raises(ResourceNotFoundException):
             info({"Id": unknown}, CALL, services)
+
+
+def test_the_cut_rises_with_the_gallery() -> None:
+    assert [cut_for(people) for people in (0, 1, SMALL)] == [CUT, CUT, CUT]
+    cuts = [cut_for(people) for people in (400, 1_000, 10_000, 100_000, 10**9)]
+    assert cuts == sorted(set(cuts))
+    assert cuts[1] == pytest.approx(99.13, abs=0.01)
+    assert cuts[-1] <= 99.9

@@ -4,6 +4,7 @@ The gallery is empty until someone fills it (`openrek celebrities import`); ever
 """
 
 from collections.abc import Sequence
+from math import log
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
@@ -36,7 +37,14 @@ MAX_FACES: Final = 64
 """The largest faces of a picture, which are looked at."""
 
 CUT: Final = 99.0
-"""The least similarity (0..100) at which a face is named; not a setting, as in Rekognition."""
+"""The least similarity (0..100) at which a face is named in a small gallery; not a setting, as in Rekognition."""
+
+SMALL: Final = 300
+"""People of a small gallery: so many let about 2 % of strangers through at CUT."""
+
+STRICTER: Final = 0.109
+"""By how much the cut rises for a gallery e times as large, so that no more strangers get through; measured from 99 to
+99.5 on strangers and people with two or three photos (docs/celebrities.md)."""
 
 MIN_FACE: Final = 20.0
 """Shorter side of a face in pixels under which it is not compared."""
@@ -73,18 +81,26 @@ def recognised(picture: Picture, faces: Faces, services: Services) -> "list[tupl
 
     Raises ModelError, StoreError.
     """
-    ids, cosines = _closest(picture, faces, services)
+    ids, cosines, cut = _closest(picture, faces, services)
     confidences = similarity(cosines, services.runtime.catalogue[FACE_MODEL])
     people = services.celebrities.people.persons(sorted({name for name in ids if name}))
     return [
         (index, {"Id": name, **_facts(people[name])}, float(confidences[index]))
         for index, name in enumerate(ids)
-        if name in people and confidences[index] >= CUT
+        if name in people and confidences[index] >= cut
     ]
 
 
-def _closest(picture: Picture, faces: Faces, services: Services) -> tuple[list[str], Any]:
-    """Of each face the id of the closest person, "" for nobody, and the cosine (N,) float32."""
+def cut_for(people: int) -> float:
+    """The least similarity (0..100) at which a face is named in a gallery of so many people.
+
+    Each further person is one more whom a stranger may happen to be like: a fixed cut would name ever more strangers.
+    """
+    return min(99.9, CUT + STRICTER * max(0.0, log(max(people, 1) / SMALL)))
+
+
+def _closest(picture: Picture, faces: Faces, services: Services) -> tuple[list[str], Any, float]:
+    """Of each face the id of the closest person, "" for nobody, and the cosine (N,) float32; the cut that holds."""
     ids = [""] * len(faces)
     cosines = np.full(len(faces), -1, np.float32)
     gallery = services.celebrities.vectors(face_model_version(services.runtime.catalogue[FACE_MODEL]))
@@ -95,7 +111,7 @@ def _closest(picture: Picture, faces: Faces, services: Services) -> tuple[list[s
         cosines[large] = matches.cosines
         for index, name in zip(large, matches.ids, strict=True):
             ids[index] = str(name)
-    return ids, cosines
+    return ids, cosines, cut_for(len(gallery.ids))
 
 
 def _compared_faces(faces: Faces, picture: Picture, runtime: Runtime) -> "Sequence[ComparedFaceTypeDef]":
