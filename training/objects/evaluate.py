@@ -31,7 +31,7 @@ SIDE = 384
 ENLARGE = 1.2
 """Most that a small picture is enlarged."""
 
-AGREE = 0.7
+AGREE = 0.75
 LEAST = 20
 LEAST_TRUTHS = 25
 
