@@ -1,0 +1,1 @@
+"""Heads for moderation on the shared backbone: weapons, smoking, fire, gambling and drawn pictures."""
