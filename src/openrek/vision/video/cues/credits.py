@@ -22,7 +22,7 @@ _LEAST_PLAIN = 0.55
 """Share of a page that is ground."""
 _SPARE = 0.012
 """Share of a page that may be neither ground nor within lines of text: rules, emblems."""
-_SAME_INK, _SAME_PLACE = 20, 5
+_SAME_INK, _SAME_PLACE, _GROWTH = 20, 5, 8
 _SAME_GROUND = 14
 """Of 255."""
 _STEP, _FADE = 0.4, 1.5
@@ -264,7 +264,7 @@ def _same_card(before: Look, now: Look) -> bool:
 
 def _alike_lines(before: Look, now: Look) -> bool:
     """Whether every line stands where one of about its size stood before."""
-    return all(any(max(map(abs, np.subtract(a, b))) <= _SAME_WIDTH for a in before.lines) for b in now.lines)
+    return all(any(max(map(abs, np.subtract(a, b))) <= _GROWTH for a in before.lines) for b in now.lines)
 
 
 def _grown(seen: Seen, look: Look) -> Stretch:
@@ -349,11 +349,11 @@ def _surety(stretch: Stretch, count: int) -> float:
     if stretch.end - stretch.start > _MOST_CARDS * count:
         return 0.0  # cards of a programme that is not there
     still = sum(len(card) for card in cards)
+    # one text that fades, or grows a little, is one card: a title, a logo
+    cards = [card for i, card in enumerate(cards) if not i or not _alike_lines(cards[i - 1][-1], card[0])]
     lines = sum(len(card[0].lines) for card in cards)
     if still * 2 < stretch.looks or all(line[1] >= _SUBTITLES for card in cards for line in card[0].lines):
         return 0.0
-    if len(cards) == 2 and _alike_lines(cards[0][-1], cards[1][0]):
-        return 0.0  # one text that fades, or grows a little: a title, a logo
     if len(cards) >= 2 and lines >= (4 if len(cards) == 2 else 3):
         return min(0.95, 0.4 + 0.12 * len(cards))
     # a single page at the very end that lists names
