@@ -16,9 +16,9 @@ from openrek.vision.faces import Faces
 from openrek.vision.faces.attributes import FaceAttributes
 from openrek.vision.image import Picture, load_image
 from openrek.vision.labels import FoundLabel, Instance, Label, Taxonomy, Thing, assemble, image_properties, tag
-from openrek.vision.labels.detect import DOUBT, PICTURE_SIDE, detect_labels, things
+from openrek.vision.labels.detect import DOUBT, PICTURE_SIDE, detect_labels, label_of, things
 from openrek.vision.labels.everyday import everyday
-from openrek.vision.labels.people import match, people, traits
+from openrek.vision.labels.people import match, people, presence, traits
 from openrek.vision.labels.tagger import Members, calibrate, label_scores, read_tags
 from openrek.vision.labels.taxonomy import taxonomy
 from openrek.vision.look import Look
@@ -146,6 +146,10 @@ def test_sources_that_agree_make_a_label_surer_and_its_ancestors_at_least_as_sur
     (located,) = assemble([[("Car", 0.5)]], [Thing((0, 0, 9, 9), {"Car": 0.6})], TABLE)
     assert located.confidence == pytest.approx(0.7)
     assert located.instances == (Instance((0, 0, 9, 9), 0.6),)
+    only_place = Thing((0, 0, 9, 9), {"Car": 0.6}, evidence=False)
+    (placed,) = assemble([[("Car", 0.5)]], [only_place], TABLE)
+    assert (placed.confidence, placed.instances) == (0.5, located.instances)
+    assert assemble([], [only_place], TABLE) == []
 
 
 @given(
@@ -233,7 +237,7 @@ def test_people_in_a_photo_have_boxes_where_a_detector_finds_them(runtime: Runti
     look.__dict__["objects"] = persons((0, 0, *wide))
     look.__dict__["faces"] = faces((0.4 * wide[0], 0.1 * wide[1], 0.5 * wide[0], 0.3 * wide[1]))
     evidence, found = people(look, likely=0.0)
-    assert evidence == []
+    assert dict(evidence)["Face"] == pytest.approx(0.9), "a face in a person's box is not doubted"
     assert [thing.box for thing in found] == [(0, 0, *wide)]
     assert found[0].names["Person"] > 0.98
     assert {"Face", "Adult", "Smile"} <= set(found[0].names)
@@ -242,6 +246,20 @@ def test_people_in_a_photo_have_boxes_where_a_detector_finds_them(runtime: Runti
     doubted, _ = people(look, likely=0.1)
     assert dict(trusted)["Face"] == pytest.approx(0.9)
     assert dict(doubted)["Face"] == pytest.approx(0.45)
+
+
+def test_a_person_is_there_where_box_heads_or_face_say_so(runtime: Runtime) -> None:
+    def found(boxes: int, likely: float, shown: int) -> float:
+        look = Look(PICTURE, runtime)
+        look.__dict__["objects"] = persons(*[(0, 0, 10, 10)] * boxes)
+        look.__dict__["faces"] = faces(*[(0, 0, 5, 5)] * shown)
+        return presence(look, likely)
+
+    assert found(0, 0.02, 0) < 0.1
+    assert found(1, 0.02, 0) > found(0, 0.02, 0)
+    assert found(0, 0.9, 0) > found(0, 0.1, 0)
+    assert found(0, 0.1, 1) > found(0, 0.1, 0)
+    assert found(1, 0.9, 1) > 0.95
 
 
 def test_a_few_people_are_no_crowd(runtime: Runtime, photos: dict[str, Path]) -> None:
@@ -282,9 +300,8 @@ def test_a_large_thing_that_the_tagger_does_not_know_is_doubted(
 
 def test_every_class_of_a_coco_detector_is_a_label_with_boxes() -> None:
     names = (Path(openrek.vision.models.__path__[0]) / "coco80.txt").read_text().split()
-    labels = [taxonomy().by_evidence[f"objects:{name}"] for name in names]
+    labels = [label for name in names if (label := label_of(name)) is not None and label.has_boxes]
     assert len({label.name for label in labels}) == len(names) == 80
-    assert all(label.has_boxes for label in labels)
 
 
 # --- everyday concepts ------------------------------------------------------------------------------------------------
@@ -427,10 +444,14 @@ def test_all_lists_are_present_and_a_child_keeps_its_parents() -> None:
     }
 
 
-def test_instances_below_the_threshold_are_left_out() -> None:
-    found = [FoundLabel(CAR, 0.9, (Instance((0, 0, 9, 9), 0.55), Instance((5, 5, 9, 9), 0.54)))]
-    (member,) = label_members(found, PICTURE, choice=EVERYTHING)
-    assert [instance["Confidence"] for instance in member["Instances"]] == [percent(0.55)]
+@pytest.mark.parametrize(
+    ("least", "sent"), [(55, [0.9, 0.3]), (90, [0.9, 0.3]), (10, [0.9, 0.3, 0.1]), (0, [0.9, 0.3, 0.1, 0.05])]
+)
+def test_instances_have_a_threshold_of_their_own(least: float, sent: list[float]) -> None:
+    box = (0.0, 0.0, 9.0, 9.0)
+    found = [FoundLabel(CAR, 0.9, tuple(Instance(box, confidence) for confidence in (0.9, 0.3, 0.1, 0.05)))]
+    (member,) = label_members(found, PICTURE, choice=EVERYTHING, min_confidence=least)
+    assert [instance["Confidence"] for instance in member["Instances"]] == [percent(value) for value in sent]
 
 
 def test_instances_are_ratios_and_carry_colours_only_when_asked() -> None:

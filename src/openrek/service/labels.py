@@ -43,6 +43,7 @@ GENERAL_LABELS: Final = "GENERAL_LABELS"
 IMAGE_PROPERTIES: Final = "IMAGE_PROPERTIES"
 
 MIN_CONFIDENCE: Final = 55.0
+INSTANCE_CONFIDENCE: Final = 30.0
 MAX_LABELS: Final = 1000
 MAX_DOMINANT_COLOURS: Final = 10
 LONGEST_SIDE: Final = 10_000
@@ -148,9 +149,10 @@ def label_members(
 ) -> "list[LabelTypeDef]":
     """The labels that pass, best first, ties by name: at most `max_labels`, never more than MAX_LABELS.
 
-    min_confidence: 0..100, inclusive, of labels and of instances, compared with confidences as they are sent; a label
-    that tags are sure of may thus have no instance, where no box is sure enough. instance_colours: how many dominant
-    colours each instance carries; None for no such member. Labels are cut after filtering, ancestors included.
+    min_confidence: 0..100, inclusive, of labels, compared with confidences as they are sent. An instance's confidence
+    is in its box's place, so instances are sent from INSTANCE_CONFIDENCE on, or from min_confidence where that is less;
+    a label that tags are sure of may have none. instance_colours: how many dominant colours each instance carries; None
+    for no such member. Labels are cut after filtering, ancestors included.
     """
     # the threshold in the same precision: a client may send back a confidence that it read
     threshold = float(np.float32(min_confidence))
@@ -167,7 +169,7 @@ def label_members(
             "Instances": [
                 _instance(instance, picture, instance_colours)
                 for instance in each.instances
-                if percent(instance.confidence) >= threshold
+                if percent(instance.confidence) >= min(threshold, INSTANCE_CONFIDENCE)
             ],
             "Parents": [{"Name": name} for name in each.label.ancestors],
             "Aliases": [{"Name": name} for name in each.label.aliases],

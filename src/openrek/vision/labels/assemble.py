@@ -19,10 +19,12 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """Something located, and the labels it may go by with the probability of each, 0..1."""
+    """Something located, and the labels it may go by with the probability of each, 0..1. Where it is no evidence, it
+    only says where: what the picture shows is told by the sources."""
 
     box: Box
     names: Mapping[str, float]
+    evidence: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +41,14 @@ def assemble(sources: Iterable[Evidence], things: Iterable[Thing], table: Taxono
 
     sources: evidence of each model by itself, `(name, confidence)`, where a name may come several times: the best
     counts. What several sources say is joined by `joined`.
-    things: located evidence, one more source. A thing is an instance of each label that carries boxes.
+    things: located evidence, one more source. A thing is an instance of each label found that carries boxes.
 
     An ancestor is as sure as every label below it, in each source and therefore in all of them.
     """
     kept = list(things)
     located = [_with_ancestors(thing.names.items(), table) for thing in kept]
     views = [_with_ancestors(source, table) for source in sources]
-    views.append(_best(located))
+    views.append(_best(names for thing, names in zip(kept, located, strict=True) if thing.evidence))
     heard: dict[str, list[float]] = {}
     for view in views:
         for name, confidence in view.items():
@@ -54,7 +56,7 @@ def assemble(sources: Iterable[Evidence], things: Iterable[Thing], table: Taxono
     instances: dict[str, list[Instance]] = {}
     for thing, names in zip(kept, located, strict=True):
         for name, confidence in names.items():
-            if table[name].has_boxes:
+            if table[name].has_boxes and name in heard:
                 instances.setdefault(name, []).append(Instance(thing.box, confidence))
     found = [
         FoundLabel(

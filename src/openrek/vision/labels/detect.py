@@ -10,9 +10,9 @@ from openrek.vision.backbone import MODEL
 from openrek.vision.labels import classifiers, zero_shot
 from openrek.vision.labels.assemble import FoundLabel, Thing, assemble
 from openrek.vision.labels.everyday import everyday
-from openrek.vision.labels.people import PERSON, people
+from openrek.vision.labels.people import PERSON, people, presence
 from openrek.vision.labels.tagger import read_tags
-from openrek.vision.labels.taxonomy import taxonomy
+from openrek.vision.labels.taxonomy import Label, taxonomy
 from openrek.vision.look import Look
 from openrek.vision.objects import Objects
 
@@ -22,8 +22,9 @@ PICTURE_SIDE: Final = 960
 FACE_SEARCH_SIDE: Final = 448
 """Faces are searched at this size: a person is found from a face of about 3 % of the picture's longest side."""
 
-DETECTOR: Final = "objects"
-"""The source of evidence that a detector's classes are, whichever detector it is: `objects:bus`."""
+DETECTORS: Final = ("objects", "coco")
+"""Sources of evidence that a detector's classes are: `objects:bus` of the detector of the pack base, `coco:kite` of
+those that know more of COCO's 80 classes."""
 
 
 LARGE: Final = 0.1
@@ -50,6 +51,8 @@ def detect_labels(look: Look) -> list[FoundLabel]:
     if PERSON in look.objects.names and len(look.objects.of(PERSON).at_least(0.3)) < CROWD:
         concepts["Crowd"] /= 2
     faces, persons = people(look, concepts["Person"])
+    if PERSON in look.objects.names:
+        concepts["Person"] = presence(look, concepts["Person"])
     metadata = look.runtime.model(MODEL).metadata
     tags = {tag.label.name: tag.confidence for tag in read_tags(look.features, metadata, with_face=len(look.faces) > 0)}
     located = [*persons, *things(look.objects, tags, look.picture.width * look.picture.height)]
@@ -77,7 +80,7 @@ def things(objects: Objects, tags: Mapping[str, float], area: float) -> list[Thi
     table = taxonomy()
     found = []
     for name, box, score in zip(objects.named(), objects.boxes, objects.scores, strict=True):
-        label = table.by_evidence.get(f"{DETECTOR}:{name}")
+        label = label_of(name)
         if label is None or name == PERSON:
             continue
         left, top, right, bottom = (float(value) for value in box)
@@ -86,3 +89,9 @@ def things(objects: Objects, tags: Mapping[str, float], area: float) -> list[Thi
         confidence = float(score) * (DOUBT if large and unknown else 1.0)
         found.append(Thing((left, top, right, bottom), {label.name: confidence}))
     return found
+
+
+def label_of(name: str) -> Label | None:
+    """The label of a detector's class, or None."""
+    known = taxonomy().by_evidence
+    return next((known[f"{source}:{name}"] for source in DETECTORS if f"{source}:{name}" in known), None)

@@ -38,6 +38,9 @@ _UPPER: Final = 0.6  # a face's middle lies in this upper share of its person's 
 Claims = dict[str, float]
 
 
+PRESENCE: Final = (1.26, 0.59, 0.65, 1.45)
+"""Bias, and weights of the log odds of box and heads and of the face's confidence; see `presence`."""
+
 UNLIKELY: Final = 0.2
 """Where the whole picture looks less than so likely to show a person ..."""
 
@@ -47,16 +50,19 @@ were in pictures that unlikely, of 12 in photos without people ten: cats, bears,
 
 
 def people(look: Look, likely: float) -> tuple[list[tuple[str, float]], list[Thing]]:
-    """Evidence of faces that have no person's box, and a Thing for each person's box.
+    """Evidence of faces, and a Thing for each person's box, which only says where (`presence` says whether).
 
     likely: probability that the picture as a whole shows a person.
     """
     faces, persons = look.faces, look.objects.of(PERSON)
     claims = face_claims(look)
     owners = match(faces, persons)
-    trust = 1.0 if likely >= UNLIKELY else LONELY
-    lonely = [claim for claim, owner in zip(claims, owners, strict=True) if owner < 0]
-    evidence = [(name, trust * value) for claim in lonely for name, value in claim.items()]
+    doubt = 1.0 if likely >= UNLIKELY else LONELY
+    evidence = [
+        (name, value * (doubt if owner < 0 else 1.0))
+        for claim, owner in zip(claims, owners, strict=True)
+        for name, value in claim.items()
+    ]
     things = []
     for index in range(len(persons)):
         names: Claims = {"Person": float(persons.scores[index])}
@@ -66,8 +72,33 @@ def people(look: Look, likely: float) -> tuple[list[tuple[str, float]], list[Thi
                 names["Person"] = 1 - (1 - names["Person"]) * (1 - claim["Face"])
                 names.update(claim)
         left, top, right, bottom = (float(value) for value in persons.boxes[index])
-        things.append(Thing((left, top, right, bottom), names))
+        things.append(Thing((left, top, right, bottom), names, evidence=False))
     return evidence, things
+
+
+def presence(look: Look, likely: float) -> float:
+    """Probability that the picture shows a person at all: a logistic model of the surest box, of what the heads say of
+    the whole picture (`likely`), and of the surest face.
+
+    A box is as sure as it is to be right about the place; that somebody is there is often surer. Fitted on one half of
+    256 photos of COCO and judged on the other, both ways: at 55 % it finds 75 of 77 people who cover a tenth of a
+    photo, and names one in 8 of 122 photos without any.
+    """
+    persons, faces = look.objects.of(PERSON), look.faces
+    box = float(persons.scores.max()) if len(persons) else 0.0
+    face = float(faces.confidences.max()) if len(faces) else 0.0
+    bias, by_box, by_heads, by_face = PRESENCE
+    return _logistic(bias + by_box * _odds(box) + by_heads * _odds(likely) + by_face * face)
+
+
+def _odds(probability: float) -> float:
+    """Log odds, limited to 1 : 99 either way."""
+    limited = min(max(probability, 0.01), 0.99)
+    return float(np.log(limited / (1 - limited)))
+
+
+def _logistic(odds: float) -> float:
+    return float(1 / (1 + np.exp(-odds)))
 
 
 def match(faces: Faces, persons: Objects) -> list[int]:
@@ -136,7 +167,7 @@ def younger_than(low: float, high: float, years: float) -> float:
     The range holds about four of five true ages; read as a normal distribution, its half is 1.28 deviations.
     """
     middle, deviation = (low + high) / 2, max((high - low) / 2 / 1.28, 1.0)
-    return float(1 / (1 + np.exp(-1.702 * (years - middle) / deviation)))
+    return _logistic(1.702 * (years - middle) / deviation)
 
 
 def _value(column: Floats | None, place: int) -> float:
