@@ -12,11 +12,12 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from openrek.cli import checks
+from openrek.cli import checks, serve
 from openrek.cli.checks import Finding, State
 from openrek.cli.doctor import doctor
 from openrek.settings import Settings
 from openrek.store.database import Database
+from openrek.vision.moderation import nudity
 from openrek.vision.runtime import Catalogue
 from openrek.vision.runtime.cache import State as ModelState
 from openrek.vision.runtime.cards import PackageSource
@@ -81,9 +82,32 @@ def test_a_fresh_machine_is_well(settings: Callable[..., Settings], tmp_path: Pa
     findings = list(checks.examine(settings()))
     assert [finding for finding in findings if finding.state is State.WRONG] == []
     areas = {finding.area for finding in findings}
-    assert areas == {"program", "settings", "machine", "home", "cache", "database", "models", "index", "port"}
+    assert areas == {
+        "program",
+        "settings",
+        "machine",
+        "home",
+        "cache",
+        "database",
+        "models",
+        "moderation",
+        "index",
+        "port",
+    }
     assert not (tmp_path / "home").exists()  # it changes nothing
     assert not (tmp_path / "cache").exists()
+
+
+def test_what_moderation_cannot_see_is_said(
+    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = texts(found(checks.check_moderation, settings()))
+    assert "cannot see: Explicit; " in said
+    assert wrongs(checks.check_moderation, settings()) == []
+    serve._mention_blind_spots(settings())
+    assert "".join(said.split()) in "".join(capsys.readouterr().out.split())
+    monkeypatch.setattr(nudity, "PACKAGE", "a-package-that-nobody-has")
+    assert "NudeNet is not installed" in texts(wrongs(checks.check_moderation, settings(nudenet=True)))
 
 
 def test_every_wrong_has_a_fix_and_sets_the_exit_status(
