@@ -228,7 +228,8 @@ removed_celebrities = Table(
     Column("removed_ms", BigInteger, nullable=False),
 )
 
-# Stored-video jobs. A job is a row of tasks: one that plans (position -2), its chunks (0, 1, ...), one that decides (-1).
+# Stored-video jobs. A job is a row of tasks: one that plans (position -2), its chunks (0, 1, ...), one that decides
+# (-1).
 # Whoever works on a task holds its lease, a random name with an end; the lease is asked for in every transaction that
 # writes something of the task, so that a worker that lost it can no longer write.
 
