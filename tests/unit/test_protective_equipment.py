@@ -117,6 +117,12 @@ def test_from_behind_there_is_a_head_and_no_face() -> None:
     assert covers(person) == {PartName.HEAD: []}
 
 
+def test_a_weak_box_without_a_head_is_nobody() -> None:
+    weak = ("person", WORKER[1], 0.6)
+    assert protective_equipment(look(objects(weak), faces(), (0.2, 0.1, 0.1, 0.5))) == ()
+    assert len(protective_equipment(look(objects(weak), faces(), (0.8, 0.1, 0.1, 0.5)))) == 1
+
+
 def test_a_head_cut_off_by_the_picture_is_not_guessed() -> None:
     cut = ("person", (100.0, 0.0, 200.0, 350.0), 0.9)
     (person,) = protective_equipment(look(objects(cut), faces(), (0.99, 0.99, 0.01, 0.5)))

@@ -31,12 +31,14 @@ PICTURE_SIDE: Final = 1920
 
 MAX_PERSONS: Final = 15
 
-WEIGHTS: Final = {"hat": (1.0, 0.2, 0.6), "mask": (1.0, 0.2, 0.6)}
-"""How the log odds of network and detector are joined: weight, weight, shift (training.protective_equipment.join)."""
+WEIGHTS: Final = {"hat": (0.43, 0.43, 1.42), "mask": (1.0, 0.0, 0.0)}
+"""How the log odds of network and detector are joined: weight, weight, shift (training.protective_equipment.join). The
+detector adds nothing to what the network says of masks, neither there nor in their boxes."""
 
-_PLACES: Final = 0.25  # the detector's box is taken from this score on
+_PLACES: Final = 0.25  # the detector's box is taken from this score on, where it has a say
 
 _GUESSED: Final = 1.5  # log odds by which a hat is less sure on a head that nothing but a person's box gives away
+_HEADLESS: Final = 0.65  # a box in which no head is seen has to be this sure to be a person
 _BORDER: Final = 0.005  # of the picture's height
 _ON_HEAD: Final = 0.3  # least share of a hat's or mask's box inside its head's
 _NEAR: Final = 0.15  # how far beyond a person's box, in shares of it, what is held may reach
@@ -63,7 +65,8 @@ def protective_equipment(look: Look) -> tuple[ProtectedPerson, ...]:
             *hands[index],
             *_head(look.objects, heads, index, hints, hint, loose.get(index, ())),
         ]
-        persons.append(ProtectedPerson(_box(people.boxes[index]), float(people.scores[index]), tuple(parts)))
+        if parts or people.scores[index] >= _HEADLESS:
+            persons.append(ProtectedPerson(_box(people.boxes[index]), float(people.scores[index]), tuple(parts)))
     return tuple(persons)
 
 
@@ -141,7 +144,9 @@ def _joined(
     score, place = on_head(objects, name, head)
     network, detector, shift = WEIGHTS[answer]
     odds = network * log_odds(probability) + detector * log_odds(score) + shift
-    return float(1 / (1 + np.exp(-odds))), _box(place if place is not None and score >= _PLACES else box)
+    if detector == 0 or place is None or score < _PLACES:
+        place = box
+    return float(1 / (1 + np.exp(-odds))), _box(place)
 
 
 def on_head(objects: Objects, name: str, head: Floats) -> tuple[float, Floats | None]:
