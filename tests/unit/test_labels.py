@@ -275,27 +275,23 @@ def test_a_few_people_are_no_crowd(runtime: Runtime, photos: dict[str, Path]) ->
 def test_what_a_detector_names_becomes_labels() -> None:
     boxes = np.array([[0, 0, 5, 5], [1, 1, 9, 9], [2, 2, 8, 8]], np.float32)
     scores, classes = np.array([0.9, 0.6, 0.5], np.float32), np.array([0, 2, 1])
-    found = things(Objects(boxes, scores, classes, ("hard_hat", "head_bare", "person")), {}, 10_000)
+    found = things(Objects(boxes, scores, classes, ("hard_hat", "head_bare", "person")), {})
     assert [each.box for each in found] == [(0, 0, 5, 5)]
     assert found[0].names == pytest.approx({"Hardhat": 0.9})
 
 
 @pytest.mark.parametrize(
-    ("name", "tags", "area", "confidence"),
+    ("name", "tags", "confidence"),
     [
-        ("dog", {}, 1000, 0.9 * DOUBT),  # fills the picture, and the tagger sees no dog
-        ("dog", {"Dog": 0.3}, 1000, 0.9),
-        ("dog", {}, 100_000, 0.9),  # small: the tagger may well have missed it
-        ("cigarette", {}, 1000, 0.9),  # the tagger knows no cigarettes
+        ("dog", {}, 0.9 * DOUBT),
+        ("dog", {"Dog": 0.3}, 0.9),
+        ("cigarette", {}, 0.9),  # the tagger knows no cigarettes
     ],
 )
-def test_a_large_thing_that_the_tagger_does_not_know_is_doubted(
-    name: str, tags: dict[str, float], area: float, confidence: float
-) -> None:
-    found = things(
-        Objects(np.array([[0, 0, 20, 30]], np.float32), np.array([0.9], np.float32), np.array([0]), (name,)), tags, area
-    )
-    assert [list(each.names.values()) for each in found] == [[pytest.approx(confidence)]]
+def test_a_thing_that_the_tagger_does_not_see_is_doubted(name: str, tags: dict[str, float], confidence: float) -> None:
+    box, score = np.array([[0, 0, 20, 30]], np.float32), np.array([0.9], np.float32)
+    (found,) = things(Objects(box, score, np.array([0]), (name,)), tags)
+    assert list(found.names.values()) == [pytest.approx(confidence)]
 
 
 def test_every_class_of_a_coco_detector_is_a_label_with_boxes() -> None:

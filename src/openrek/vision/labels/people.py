@@ -38,7 +38,7 @@ _UPPER: Final = 0.6  # a face's middle lies in this upper share of its person's 
 Claims = dict[str, float]
 
 
-PRESENCE: Final = (1.26, 0.59, 0.65, 1.45)
+PRESENCE: Final = (0.81, 0.39, 0.63, 1.20)
 """Bias, and weights of the log odds of box and heads and of the face's confidence; see `presence`."""
 
 UNLIKELY: Final = 0.2
