@@ -132,3 +132,18 @@ def test_names_that_are_nothing(home: Path) -> None:
         result = CliRunner().invoke(app, ["video", "analyze", name, "-o", str(home / "out")])
         assert result.exit_code == 1
         assert words in str(result.exception)
+
+
+@pytest.mark.media
+def test_people_faces_and_labels_of_a_video(home: Path, media: Path) -> None:
+    clip = media / "video" / "two-men-late-start.mp4"
+    code, output = run(str(clip), "-o", str(home / "out"), "--labels", "--faces", "--people", "--moderation")
+    assert code == 0, output
+    document = json.loads((home / "out" / "two-men-late-start" / "analysis.json").read_text())
+    assert "segments" not in document
+    assert {"Person"} <= {item["Label"]["Name"] for item in document["labels"]}
+    faces = [item for item in document["faces"] if item["Timestamp"] > 4000]
+    assert faces
+    assert all(item["Face"]["Emotions"] for item in faces)
+    assert document["people"][0]["Person"]["Index"] == 0
+    assert isinstance(document["moderation"], list)

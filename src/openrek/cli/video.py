@@ -45,6 +45,11 @@ def analyze(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for the results.")],
     shots: Annotated[bool, typer.Option("--shots", help="Camera shots.")] = False,
     cues: Annotated[bool, typer.Option("--cues", help="Black frames, colour bars, credits, slates, logos.")] = False,
+    labels: Annotated[bool, typer.Option("--labels", help="Things and scenes, twice a second.")] = False,
+    faces: Annotated[bool, typer.Option("--faces", help="Faces with all attributes.")] = False,
+    people: Annotated[bool, typer.Option("--people", help="People and their paths.")] = False,
+    text: Annotated[bool, typer.Option("--text", help="Lines and words.")] = False,
+    moderation: Annotated[bool, typer.Option("--moderation", help="Unsafe content; see its blind spots.")] = False,
     annotate: Annotated[
         bool, typer.Option("--annotate", help="Also a copy of each video with what was found.")
     ] = False,
@@ -52,14 +57,17 @@ def analyze(
 ) -> None:
     """Analyse videos; without options that name something, shots and cues.
 
-    For each video OUT/<name>/ receives analysis.json, segments.csv, shots.edl (CMX 3600), chapters.vtt, cues.vtt and
-    shots.jpg, and with --annotate annotated.mp4.
+    For each video OUT/<name>/ receives analysis.json (labels, faces, people, text and moderation as the Get operations
+    answer them), segments.csv, shots.edl (CMX 3600), chapters.vtt, cues.vtt and shots.jpg, and with --annotate
+    annotated.mp4.
     """
     try:
         import openrek.vision.video  # noqa: F401
     except ImportError as error:
         raise UserError(str(error)) from error
-    wanted = [name for name, asked in (("shots", shots), ("cues", cues)) if asked] or ["shots", "cues"]
+    asked = {"shots": shots, "cues": cues, "labels": labels, "faces": faces, "people": people, "text": text}
+    asked["moderation"] = moderation
+    wanted = [name for name in PARTS if asked[name]] or ["shots", "cues"]
     parts = [PARTS[name] for name in wanted]
     failures = 0
     with tempfile.TemporaryDirectory(prefix="openrek-video-") as folder:
@@ -132,15 +140,19 @@ def _targets(output: Path, names: Sequence[str]) -> list[Path]:
 
 def _analyze_one(name: str, path: Path, target: Path, parts: Sequence[Part], *, annotate: bool, sheet: bool) -> bool:
     """Whether it could be analysed."""
+    from openrek.service.video_analysers.base import Looks
     from openrek.vision.video import VideoError, VideoReader, analyse
     from openrek.vision.video.segments import segments
 
+    settings = settings_from()
     try:
-        with VideoReader.open(path) as reader, closing(services_from(settings_from()).runtime) as runtime:
-            analysers = [part.analyser(runtime) for part in parts]
+        with VideoReader.open(path) as reader, closing(services_from(settings).runtime) as runtime:
+            looks = Looks(runtime)
+            analysers = [part.analyser(looks, settings) for part in parts]
             begun = time.perf_counter()
             with frame_bar(f"analysing {name}", reader) as progress:
-                results = analyse(reader, analysers, progress=progress)
+                decided = analyse(reader, analysers, progress=progress)
+                results = {one: list(found) if isinstance(found, Iterator) else found for one, found in decided.items()}
             took = time.perf_counter() - begun
             cues, shots = results.get("cues", ()), results.get("shots", ())
             rows = segments(reader.info.clock, cues=cues, shots=shots)
@@ -155,7 +167,8 @@ def _analyze_one(name: str, path: Path, target: Path, parts: Sequence[Part], *, 
     except VideoError as error:
         console_err.print(f"[red]{escape(name)}[/red]: {escape(str(error))}", highlight=False, soft_wrap=True)
         return False
-    _report(name, target, reader, rows, took)
+    found_items = {part.name: len(results[part.result]) for part in parts if part.marks is not None}
+    _report(name, target, reader, rows, found_items, took)
     return True
 
 
@@ -175,7 +188,7 @@ def _write_results(
         document["segments"] = [segment_row(row) for row in rows]
     for part in parts:
         if part.name not in ("shots", "cues"):
-            document[part.name] = part.rows(results[part.name], info)
+            document[part.name] = part.rows(results[part.result])
     (target / "analysis.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
     (target / "segments.csv").write_text(csv_of(rows), "utf-8", newline="")
     shots, cues = ([row for row in rows if row.group == group] for group in ("shot", "cue"))
@@ -199,7 +212,7 @@ def _annotate(
 
     marks: dict[int, list[VideoMark]] = {}
     for part in parts:
-        for frame, mark in part.marks(results[part.name], reader.info):
+        for frame, mark in part.frame_marks(results[part.result], reader.info):
             marks.setdefault(frame, []).append(mark)
     code = Timecode.of(reader.info.rate)
 
@@ -212,7 +225,9 @@ def _annotate(
         annotated_copy(reader, target / "annotated.mp4", caption, marks, round(reader.info.rate / 2), progress)
 
 
-def _report(name: str, target: Path, reader: "VideoReader", rows: Sequence["Segment"], took: float) -> None:
+def _report(
+    name: str, target: Path, reader: "VideoReader", rows: Sequence["Segment"], items: Mapping[str, int], took: float
+) -> None:
     table = Table(title=f"{escape(name)}", title_justify="left")
     for column in ("segment", "from", "to", "frames", "seconds", "confidence"):
         table.add_column(column, justify="left" if column == "segment" else "right")
@@ -221,7 +236,10 @@ def _report(name: str, target: Path, reader: "VideoReader", rows: Sequence["Segm
         span = f"{row.start_frame}–{row.end_frame}"
         seconds, confidence = f"{row.duration_ms / 1000:.2f}", f"{row.confidence * 100:.0f}%"
         table.add_row(title, row.start_timecode, row.end_timecode, span, seconds, confidence)
-    console.print(table)
+    if rows:
+        console.print(table)
+    for kind, count in items.items():
+        console.print(f"{kind}: {count} {'item' if count == 1 else 'items'}", highlight=False)
     speed = reader.info.duration_ms / 1000 / took if took else 0.0
     damage = f"; {reader.corrupt} damaged packets skipped" if reader.corrupt else ""
     console.print(

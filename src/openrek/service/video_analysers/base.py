@@ -24,13 +24,16 @@ class Looks:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._last: tuple[Frame, int | None, Look] | None = None
+        self._frame: Frame | None = None
+        self._looks: dict[int | None, Look] = {}
 
     def of(self, frame: Frame, longest: int | None = None) -> Look:
         """What the models say of a frame reduced to `longest` pixels at most."""
-        if self._last is None or self._last[0] is not frame or self._last[1] != longest:
-            self._last = frame, longest, Look(frame.picture(longest), self._runtime)
-        return self._last[2]
+        if self._frame is not frame:
+            self._frame, self._looks = frame, {}
+        if longest not in self._looks:
+            self._looks[longest] = Look(frame.picture(longest), self._runtime)
+        return self._looks[longest]
 
 
 class Samples:
