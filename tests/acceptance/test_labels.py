@@ -10,8 +10,6 @@ import pytest
 from botocore.exceptions import ClientError
 from PIL import Image, ImageColor
 
-from openrek.vision.runtime import Catalogue
-
 if TYPE_CHECKING:
     from types_boto3_rekognition import RekognitionClient
 
@@ -183,10 +181,6 @@ def boxes(label: Answer) -> dict[tuple[float, ...], float]:
     return {tuple(each["BoundingBox"][side] for side in sides): each["Confidence"] for each in label["Instances"]}
 
 
-needs_detector = pytest.mark.skipif("objects" not in Catalogue(), reason="the catalogue has no detector")
-
-
-@needs_detector
 @pytest.mark.parametrize(("photo", "name"), [("astronaut", "Person"), ("hopper", "Person"), ("chelsea", "Cat")])
 def test_what_can_be_counted_has_instances(ask: Any, photo: str, name: str) -> None:
     labels = {label["Name"]: label for label in ask(photo)["Labels"]}
@@ -203,7 +197,6 @@ def test_what_can_be_counted_has_instances(ask: Any, photo: str, name: str) -> N
         assert all(confidence >= 30 for confidence in confidences)
 
 
-@needs_detector
 def test_ancestors_repeat_the_boxes_of_their_descendants(ask: Any) -> None:
     labels = {label["Name"]: label for label in ask("astronaut", MinConfidence=20)["Labels"]}
     woman = boxes(labels["Woman"])
@@ -213,7 +206,6 @@ def test_ancestors_repeat_the_boxes_of_their_descendants(ask: Any) -> None:
         assert all(shared[box] >= confidence for box, confidence in woman.items()), name
 
 
-@needs_detector
 def test_each_instance_has_colours_where_colours_are_asked_for(ask: Any) -> None:
     labels = {label["Name"]: label for label in ask("astronaut", Features=BOTH)["Labels"]}
     (person, *_) = labels["Person"]["Instances"]

@@ -80,7 +80,7 @@ def test_a_score_sums_classes_and_mixes_the_whole_with_the_best_region() -> None
     membership = np.array([[1, 0, 0], [1, 1, 0], [0, 0, 1]], np.float32)
     scores = label_scores(np.log(probabilities), Members.of(membership))
     assert scores == pytest.approx([0.5, 0.8, (0.2 + 0.8) / 2])
-    halves = label_scores(np.log(probabilities), Members.of(membership / 2))
+    halves = label_scores(np.log(probabilities), Members.of((membership / 2).astype(np.float32)))
     assert halves == pytest.approx(scores / 2)
     with pytest.raises(ValueError, match="without a class"):
         Members.of(np.array([[1, 0], [0, 0]], np.float32))
