@@ -55,6 +55,9 @@ class Settings(BaseSettings):
     index_url: str | None = Field(None, description="package index for pypi: sources; default: pip's configuration")
     model_idle: float = Field(900.0, gt=0, description="seconds after which an unused model leaves memory")
 
+    # labels and people in pictures and videos
+    detector: str = Field("objects", description="model that finds objects with boxes: a card of the catalogue")
+
     # moderation
     nudenet: bool = Field(False, description="ask the package NudeNet (AGPL-3.0) for nudity, where it is installed")
     max_open_reviews: int = Field(5000, ge=1, description="most human reviews of an account that may be open")

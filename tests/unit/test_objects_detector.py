@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from openrek.service.services import Services
+from openrek.settings import Settings
 from openrek.vision.image import Picture
 from openrek.vision.objects import Objects, detect_objects
 from openrek.vision.objects.forms import decode_queries, decode_yolox, one_hot
@@ -206,6 +208,32 @@ def test_a_detector_is_served_from_a_mirror_folder(tmp_path: Path) -> None:
     # from now on it is in the cache
     with Runtime(cache=tmp_path / "cache", offline=True, extra_cards=cards) as runtime:
         assert detect_objects(shown, runtime, model="tiny").named() == ["dog"]
+
+
+def test_the_settings_choose_the_detector_of_labels_and_videos(tmp_path: Path) -> None:
+    cards, mirror = tmp_path / "models.d", tmp_path / "mirror"
+    content = kit.yolox()
+    preprocess = {"form": "yolox", "side": kit.SIDE, "fill": 0}
+    write_card(
+        cards,
+        "tiny",
+        content,
+        "https://models.example/tiny.onnx",
+        packs=["plus"],
+        labels="t.txt",
+        preprocess=preprocess,
+    )
+    (cards / "t.txt").write_text("cat\ndog\nbird\n")
+    mirror.mkdir()
+    (mirror / "tiny.onnx").write_bytes(content)
+    settings = Settings(
+        home=tmp_path, cache=tmp_path / "cache", offline=True, model_mirror=str(mirror), detector="tiny"
+    )
+    services = Services(settings)
+    try:
+        assert services.look(picture(64, 64, (40, 40, 48, 48))).objects.named() == ["dog"]
+    finally:
+        services.close()
 
 
 def test_the_pack_plus_sees_people_and_animals(tmp_path: Path, weights: Path, photos: dict[str, Path]) -> None:

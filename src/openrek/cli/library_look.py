@@ -38,7 +38,7 @@ class Looker:
         """Raises ImageError for bytes that are no picture, ModelError where a model cannot be had or run."""
         encoded = open_image(data, formats=RELAXED_FORMATS, max_pixels=self.services.settings.pixel_limit)
         picture = encoded.decode(FACES_SIDE)
-        look = Look(picture, self.services.runtime)
+        look = self.services.look(picture)
         labels = tuple(
             Seen(Kind.LABEL, found.label.name, found.confidence, found.label.aliases)
             for found in detect_labels(look)

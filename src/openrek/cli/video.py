@@ -146,8 +146,8 @@ def _analyze_one(name: str, path: Path, target: Path, parts: Sequence[Part], *, 
 
     settings = settings_from()
     try:
-        with VideoReader.open(path) as reader, closing(services_from(settings).runtime) as runtime:
-            looks = Looks(runtime)
+        with VideoReader.open(path) as reader, closing(services_from(settings)) as services:
+            looks = Looks(services)
             analysers = [part.analyser(looks, settings) for part in parts]
             begun = time.perf_counter()
             with frame_bar(f"analysing {name}", reader) as progress:

@@ -25,7 +25,6 @@ from openrek.vision.labels import (
     image_properties,
 )
 from openrek.vision.labels.colours import DominantColour
-from openrek.vision.look import Look
 
 if TYPE_CHECKING:
     from types_boto3_rekognition.type_defs import (
@@ -63,7 +62,7 @@ def detect(request: "DetectLabelsRequestTypeDef", call: Call, services: Services
     labels: list[LabelTypeDef] = []
     if GENERAL_LABELS in features:
         labels = label_members(
-            detect_labels(Look(picture, services.runtime, face_search_side=FACE_SEARCH_SIDE)),
+            detect_labels(services.look(picture, face_search_side=FACE_SEARCH_SIDE)),
             picture,
             choice=choice,
             min_confidence=request.get("MinConfidence", MIN_CONFIDENCE),

@@ -11,7 +11,6 @@ from openrek.service.human_review import activation, find_flow
 from openrek.service.images import decode_request_image, open_request_image
 from openrek.service.operation import Response, operation
 from openrek.service.services import Services
-from openrek.vision.look import Look
 from openrek.vision.moderation import PICTURE_SIDE, VERSION, ContentType, ModerationLabel, moderate
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ def detect(request: "DetectModerationLabelsRequestTypeDef", call: Call, services
     flow = find_flow(review, call, services) if review else None
     encoded = open_request_image(request["Image"], services, max_side=LONGEST_SIDE)
     picture = decode_request_image(encoded, longest=PICTURE_SIDE)
-    found = moderate(Look(picture, services.runtime), nudenet=services.settings.nudenet)
+    found = moderate(services.look(picture), nudenet=services.settings.nudenet)
     labels = label_members(found.labels, min_confidence=request.get("MinConfidence", MIN_CONFIDENCE))
     response: dict[str, object] = {
         "ModerationLabels": labels,

@@ -11,6 +11,9 @@ from openrek.store.face_crops import CropKey, FaceCrops
 from openrek.store.objects import ObjectStore, open_objects
 from openrek.store.server_secret import ServerSecret
 from openrek.store.vectors import VectorSearch, open_search
+from openrek.vision.faces.detector import SEARCH_SIDE
+from openrek.vision.image import Picture
+from openrek.vision.look import Look
 from openrek.vision.runtime import Progress, Runtime
 
 
@@ -64,6 +67,10 @@ class Services:
         """Erase what collections that were made again in place had before, `grace` seconds after it was replaced."""
         for number in Collections(self.database).purge_replaced(grace=grace):
             self.vectors.forget(number)
+
+    def look(self, picture: Picture, *, face_search_side: int = SEARCH_SIDE) -> Look:
+        """What the shared models say of a picture, objects by the detector that the settings name."""
+        return Look(picture, self.runtime, face_search_side=face_search_side, detector=self.settings.detector)
 
     def open(self) -> "Services":
         """Open all of it now, as a server does, so that what is wrong shows at the start."""

@@ -33,7 +33,7 @@ class Faces(StoredVideo):
         every = job.parameters.get("FaceAttributes") == "ALL"
         return [
             FaceSamples(
-                Looks(services.runtime),
+                Looks(services),
                 services.settings.exact("face_step"),
                 attributes=("ALL",) if every else (),
             )
@@ -53,7 +53,7 @@ class Celebrities(StoredVideo):
         from openrek.service.video_analysers.base import Looks
         from openrek.service.video_analysers.celebrities import CelebritySamples
 
-        return [CelebritySamples(Looks(services.runtime), services.settings.exact("face_step"), services)]
+        return [CelebritySamples(Looks(services), services.settings.exact("face_step"), services)]
 
     def key(self, item: Mapping[str, Any]) -> tuple[str, float]:
         return item["Celebrity"]["Id"], float(item["Timestamp"])
@@ -72,7 +72,7 @@ class Persons(StoredVideo):
         from openrek.service.video_analysers.base import Looks
         from openrek.service.video_analysers.persons import PersonSamples
 
-        return [PersonSamples(Looks(services.runtime), services.settings.exact("face_step"))]
+        return [PersonSamples(Looks(services), services.settings.exact("face_step"))]
 
     def key(self, item: Mapping[str, Any]) -> tuple[str, float]:
         return _by_index(item)
@@ -96,9 +96,7 @@ class FaceSearch(StoredVideo):
 
         embedding, search = _searching(job, services)
         return [
-            FaceSearchSamples(
-                Looks(services.runtime), services.settings.exact("face_step"), embedding=embedding, search=search
-            )
+            FaceSearchSamples(Looks(services), services.settings.exact("face_step"), embedding=embedding, search=search)
         ]
 
     def key(self, item: Mapping[str, Any]) -> tuple[str, float]:

@@ -36,7 +36,7 @@ class Labels(StoredVideo):
 
         return [
             LabelSamples(
-                Looks(services.runtime),
+                Looks(services),
                 services.settings.exact("label_step"),
                 min_confidence=job.parameters.get("MinConfidence", MIN_CONFIDENCE),
                 choice=LabelFilter.of(job.parameters.get("Settings", {}).get("GeneralLabels", {})),

@@ -30,7 +30,7 @@ class Moderation(StoredVideo):
 
         return [
             ModerationSamples(
-                Looks(services.runtime),
+                Looks(services),
                 services.settings.exact("label_step"),
                 min_confidence=job.parameters.get("MinConfidence", MIN_CONFIDENCE),
                 nudenet=services.settings.nudenet,

@@ -32,7 +32,7 @@ class Text(StoredVideo):
         words = job.parameters.get("Filters", {}).get("WordFilter", {})
         return [
             TextSamples(
-                Looks(services.runtime),
+                Looks(services),
                 services.settings.exact("text_step"),
                 words=word_filter(words, MIN_CONFIDENCE),
                 regions=_regions(job.parameters),

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import Any
 
+from openrek.service.services import Services
 from openrek.vision.look import Look
-from openrek.vision.runtime import Runtime
 from openrek.vision.video.frame import Frame
 from openrek.vision.video.info import VideoInfo
 
@@ -22,8 +22,8 @@ Members = list[Member]
 class Looks:
     """The newest frame's picture and models' answers, for all analysers that look at that frame."""
 
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
+    def __init__(self, services: Services) -> None:
+        self._services = services
         self._frame: Frame | None = None
         self._looks: dict[int | None, Look] = {}
 
@@ -32,7 +32,7 @@ class Looks:
         if self._frame is not frame:
             self._frame, self._looks = frame, {}
         if longest not in self._looks:
-            self._looks[longest] = Look(frame.picture(longest), self._runtime)
+            self._looks[longest] = self._services.look(frame.picture(longest))
         return self._looks[longest]
 
 

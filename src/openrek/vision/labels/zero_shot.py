@@ -132,7 +132,7 @@ def _tokenizer(path: Path) -> Any:
         tokenizers = importlib.import_module("tokenizers")
     except ImportError as error:
         raise ModelUnavailableError(
-            "Zero-shot labels need the package tokenizers, which is not installed: pip install tokenizers."
+            "Zero-shot labels need the package tokenizers, which is not installed: pip install 'openrek[zero-shot]'."
         ) from error
     try:
         return tokenizers.Tokenizer.from_file(str(path))
