@@ -30,7 +30,7 @@ CELLS_FROM: Final = 3_000_000
 """Rows from which on an index has cells; below, and until they are made, every row is looked at."""
 
 PROBE_LEAST: Final = 1_000_000
-PROBE_SHARE: Final = 0.3
+PROBE_SHARE: Final = 0.22
 """The rows in cells that a search looks at: this share of all, and no fewer than PROBE_LEAST."""
 
 
