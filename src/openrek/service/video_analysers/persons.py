@@ -146,7 +146,8 @@ def see_people(look: Look, embedding: Model | None = None) -> Crowd:
 def _owners(bodies: Floats, faces: Faces) -> NDArray[np.int64]:
     """(N,) of each body the face that is its own, NOBODY for none; no face has two bodies.
 
-    A face belongs to the body whose head would be there: in the upper part, near the middle, of a likely size.
+    A face belongs to the body whose head would be there: in the upper part, nearest to the middle, of a likely size.
+    The border of a moving body's box lags, so a face may lie a little outside.
     """
     owners = np.full(len(bodies), NOBODY, np.int64)
     claims = []
@@ -155,7 +156,7 @@ def _owners(bodies: Floats, faces: Faces) -> NDArray[np.int64]:
         for body, (b_left, b_top, b_right, b_bottom) in enumerate(bodies):
             b_width, b_height = max(b_right - b_left, 1e-6), max(b_bottom - b_top, 1e-6)
             across, down = (x - b_left) / b_width, (y - b_top) / b_height
-            if 0.05 <= across <= 0.95 and -0.05 <= down <= 0.6 and width <= 1.1 * b_width:
+            if -0.08 <= across <= 1.08 and -0.05 <= down <= 0.6 and width <= 1.1 * b_width:
                 claims.append((abs(across - 0.5) + down, face, body))
     used: set[int] = set()
     for _, face, body in sorted(claims):

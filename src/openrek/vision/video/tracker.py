@@ -33,7 +33,7 @@ class TrackerSettings:
     """How far boxes are enlarged on each side, as a share of their own sides."""
     overlap: float = 0.15
     unsure_overlap: float = 0.4
-    hits: int = 3
+    hits: int = 4
     """A track needs so many boxes ..."""
     proof: float = 0.6
     """... and one of at least this score."""
