@@ -42,13 +42,13 @@ def test_a_person_hidden_for_a_moment_keeps_the_path_and_one_gone_for_long_begin
 
 def test_a_flicker_and_a_never_sure_box_are_no_paths() -> None:
     tracker = Tracker()
-    walk(tracker, [[(300, 200, 0.9)] if n == 4 else [(100, 200, 0.5)] for n in range(20)])
+    walk(tracker, [[(300.0, 200.0, 0.9)] if n == 4 else [(100.0, 200.0, 0.5)] for n in range(20)])
     assert tracker.tracks() == []
 
 
 def test_who_comes_first_has_the_lowest_number_and_ties_go_by_the_order_of_boxes() -> None:
     tracker = Tracker()
-    walk(tracker, [[(400, 200, 0.9), *([(100, 200, 0.9)] if n > 3 else [])] for n in range(10)])
+    walk(tracker, [[(400.0, 200.0, 0.9), *([(100.0, 200.0, 0.9)] if n > 3 else [])] for n in range(10)])
     tracks = tracker.tracks()
     assert [int(track.samples[0]) for track in tracks] == [0, 4]
 
@@ -67,3 +67,11 @@ def test_the_unit_of_boxes_does_not_matter() -> None:
             )
         paths.append([track.samples.tolist() for track in tracker.tracks()])
     assert paths[0] == paths[1] == [list(range(20))]
+
+
+def test_nobody_goes_on_across_a_cut() -> None:
+    tracker = Tracker()
+    walk(tracker, [[(100, 200, 0.9)]] * 10)
+    tracker.cut()
+    walk(tracker, [[(100, 200, 0.9)]] * 10, first=10)
+    assert [track.samples.tolist() for track in tracker.tracks()] == [list(range(10)), list(range(10, 20))]

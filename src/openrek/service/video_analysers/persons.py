@@ -1,5 +1,6 @@
 """People in a video: who is the same person from sample to sample, with the face where it shows."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,8 +16,10 @@ from openrek.vision.faces import PICTURE_SIDE, Faces
 from openrek.vision.faces.embedding import embed_faces
 from openrek.vision.look import Look
 from openrek.vision.runtime import Model
+from openrek.vision.video.analysis import sampled
 from openrek.vision.video.frame import Frame
 from openrek.vision.video.info import VideoInfo
+from openrek.vision.video.shots import ShotDetector
 from openrek.vision.video.tracker import Tracker
 
 Floats = NDArray[np.float32]
@@ -59,27 +62,45 @@ class Sighting:
     vector: Floats | None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """One frame: what the shot detector keeps of it and, where the frame is a sample with people, them."""
+
+    shot: bytes
+    crowd: Crowd | None
+
+
 class PersonSamples:
-    """An analyser that follows people. With an embedding model it also keeps what their faces are searched by."""
+    """An analyser that follows people. With an embedding model it also keeps what their faces are searched by.
+
+    It looks at people every `step` seconds, and at every frame for the shots: no path goes on across a cut.
+    """
 
     name = "persons"
-    version = 1
-    lead = 0
+    version = 2
+    step: Fraction | None = None
+    lead = ShotDetector.lead
     hears = False
 
     def __init__(self, looks: Looks, step: Fraction, *, embedding: Model | None = None) -> None:
-        self.step: Fraction | None = step
+        self._every = step
         self._looks = looks
         self._embedding = embedding
+        self._shots = ShotDetector()
 
     def begin(self, info: VideoInfo) -> None:
-        """Samples do not depend on each other: there is nothing to forget."""
+        """Forget all frames shown so far."""
+        self._clock = info.clock
+        self._shots.begin(info)
 
-    def observe(self, frame: Frame) -> Crowd | None:
+    def observe(self, frame: Frame) -> Seen:
+        shot = self._shots.observe(frame)
+        if not sampled(self._clock, frame.index, self._every):
+            return Seen(shot, None)
         crowd = see_people(self._looks.of(frame, PICTURE_SIDE), self._embedding)
-        return crowd if len(crowd.boxes) else None
+        return Seen(shot, crowd if len(crowd.boxes) else None)
 
-    def decide(self, info: VideoInfo, observations: Iterable[tuple[int, Crowd]]) -> Iterator[Member]:
+    def decide(self, info: VideoInfo, observations: Iterable[tuple[int, Seen]]) -> Iterator[Member]:
         """PersonDetection items in the order of time."""
         for sighting in sightings(info, observations):
             yield {"Timestamp": sighting.timestamp, "Person": sighting.person}
@@ -101,7 +122,7 @@ class FaceSearchSamples(PersonSamples):
         super().__init__(looks, step, embedding=embedding)
         self._search = search
 
-    def decide(self, info: VideoInfo, observations: Iterable[tuple[int, Crowd]]) -> Iterator[Member]:
+    def decide(self, info: VideoInfo, observations: Iterable[tuple[int, Seen]]) -> Iterator[Member]:
         """PersonMatch items in the order of time."""
         seen = sightings(info, observations)
         means: dict[int, list[Member]] = {}
@@ -179,12 +200,24 @@ def _bodies_around(faces: Faces, chosen: NDArray[np.int64], width: int, height: 
 # --- following --------------------------------------------------------------------------------------------------------
 
 
-def sightings(info: VideoInfo, observations: Iterable[tuple[int, Crowd]]) -> list[Sighting]:
+def sightings(info: VideoInfo, observations: Iterable[tuple[int, Seen]]) -> list[Sighting]:
     """Everyone who was followed, in the order of time, then of the path's index."""
-    tracker = Tracker()
     crowds: dict[int, Crowd] = {}
-    for number, crowd in observations:
-        crowds[number] = crowd
+
+    def sketches() -> Iterator[tuple[int, bytes]]:
+        for number, seen in observations:
+            if seen.crowd is not None:
+                crowds[number] = seen.crowd
+            yield number, seen.shot
+
+    starts = [shot.start for shot in ShotDetector().decide(info, sketches())]
+    tracker = Tracker()
+    shot = 0
+    for number, crowd in crowds.items():
+        now = bisect_right(starts, number)
+        if now != shot:
+            tracker.cut()
+        shot = now
         tracker.update(number, info.clock.timestamp_ms(number) / 1000, crowd.boxes, crowd.scores)
     seen = [
         _sighting(crowds[int(number)], int(member), index, info.clock.timestamp_ms(int(number)))

@@ -119,6 +119,11 @@ class Tracker:
             self._live.append(_begin(places[member], time))
             self._extend(self._live[-1], sample, time, member, places[member], float(scores[member]))
 
+    def cut(self) -> None:
+        """The picture changes to another one: all tracks end."""
+        self._ended += self._live
+        self._live = []
+
     def tracks(self) -> list[Track]:
         """All tracks that were more than a flicker, in the order in which they began (then from left to right)."""
         asked = self._settings
