@@ -72,6 +72,6 @@ def test_two_men_are_found_from_one_photo_each(rekognition: Any, media: Path) ->
             found.setdefault(match["Face"]["ExternalImageId"], set()).add(item["Timestamp"])
     cuts = (1519, 3588, 7892)  # the second, third and fourth shot begin
     assert any(cuts[1] <= time < cuts[2] for time in found["lin-manuel"])
-    # The pianist sits behind in the first shot; his dark profile in the second is too little like the photo (50 of 100).
+    # The pianist sits behind in the first shot; his dark profile in the second is too little like the photo (50 %).
     assert any(time < cuts[0] for time in found["alex"])
     assert not any(time >= cuts[2] for times in found.values() for time in times)  # the audience is nobody we know
