@@ -114,7 +114,7 @@ class Service(nn.Module):
 
 def halve(model: onnx.ModelProto, least: int = 256) -> onnx.ModelProto:
     """Keep float32 weights of `least` numbers or more as float16 with a Cast behind; ONNX Runtime folds the casts
-    when it loads."""
+    when it loads. What the exporter wrote beside is dropped (`bare`)."""
     graph = model.graph
     casts = []
     for weight in graph.initializer:
@@ -126,6 +126,15 @@ def halve(model: onnx.ModelProto, least: int = 256) -> onnx.ModelProto:
     nodes = [*casts, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)
+    return bare(model)
+
+
+def bare(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Drop which line of which file on the exporter's machine each node came from."""
+    graph = model.graph
+    for part in (graph, *graph.node, *graph.initializer, *graph.input, *graph.output):
+        part.doc_string = ""
+        del part.metadata_props[:]
     return model
 
 
