@@ -14,12 +14,12 @@ from typing import Annotated, Any, Final
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from openrek.cli.common import HomeOption, JsonOption, UserError, console, console_err, services_from, settings_from
 from openrek.cli.detect import LOCAL_FILE_LIMIT, ProfileOption
 from openrek.cli.photos import find_photos
+from openrek.cli.progress import work_bar
 from openrek.contract.call import Call, Caller
 from openrek.contract.errors import (
     ImageTooLargeException,
@@ -148,7 +148,7 @@ def index(
 
         pool = ThreadPoolExecutor(local.services.settings.workers or WORKERS)
         try:
-            with _bar() as bar:
+            with work_bar() as bar:
                 for done in bar.track(pool.map(work, photos), total=len(photos), description="photos"):
                     counts[done.outcome] += 1
                     faces += done.faces
@@ -342,20 +342,6 @@ def _table(*columns: str) -> Table:
 
 def _place(box: Mapping[str, float]) -> str:
     return f"{box['Left']:.3f}, {box['Top']:.3f}  {box['Width']:.3f} x {box['Height']:.3f}"
-
-
-def _bar() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left:"),
-        TimeRemainingColumn(),
-        console=console_err,
-        transient=True,
-        disable=not console_err.is_terminal,
-    )
 
 
 def _read(photo: Path) -> bytes:

@@ -66,10 +66,9 @@ class DownloadBars:
             self._progress.stop()
 
 
-@contextmanager
-def count_bar(description: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error, where that is a terminal, for work that tells how many of how many are done."""
-    bar = Progress(
+def work_bar() -> Progress:
+    """A bar on standard error, where that is a terminal: how many of how many, the time so far and the time left."""
+    return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
@@ -80,6 +79,11 @@ def count_bar(description: str) -> Iterator[Callable[[int, int], None]]:
         transient=True,
         disable=not console_err.is_terminal,
     )
-    with bar:
+
+
+@contextmanager
+def count_bar(description: str) -> Iterator[Callable[[int, int], None]]:
+    """`work_bar` for work that tells how many of how many are done."""
+    with work_bar() as bar:
         task = bar.add_task(description, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -62,7 +62,7 @@ def analyze(
     annotated.mp4.
     """
     try:
-        import openrek.vision.video  # noqa: F401
+        import openrek.vision.video  # noqa: F401 - says in a sentence where PyAV is missing
     except ImportError as error:
         raise UserError(str(error)) from error
     asked = {"shots": shots, "cues": cues, "labels": labels, "faces": faces, "people": people, "text": text}

@@ -47,7 +47,7 @@ def search_faces(request: "SearchFacesRequestTypeDef", call: Call, services: Ser
     assert face.vector is not None
     return {
         "SearchedFaceId": face.face_id,
-        "FaceMatches": _matches(services, collection, face.vector, request, without=face.number),
+        "FaceMatches": face_matches(services, collection, face.vector, request, without=face.number),
         "FaceModelVersion": collection.face_model_version,
     }
 
@@ -69,7 +69,7 @@ def search_faces_by_image(request: "SearchFacesByImageRequestTypeDef", call: Cal
     return {
         "SearchedFaceBoundingBox": bounding_box(faces, 0, picture),
         "SearchedFaceConfidence": float(faces.confidences[0]) * 100,
-        "FaceMatches": _matches(services, collection, vector, request),
+        "FaceMatches": face_matches(services, collection, vector, request),
         "FaceModelVersion": collection.face_model_version,
     }
 
@@ -113,16 +113,23 @@ def nearest(
     return found[:limit]
 
 
-def _matches(
-    services: Services, collection: Collection, vector: Floats, request: Mapping[str, Any], without: int | None = None
+def face_matches(
+    services: Services,
+    collection: Collection,
+    vector: Floats,
+    request: Mapping[str, Any],
+    *,
+    limit: int = MAX_FACES,
+    without: int | None = None,
 ) -> "list[FaceMatchTypeDef]":
+    """FaceMatch members of a vector by a request's FaceMatchThreshold and MaxFaces; `limit` where that is not given."""
     found = nearest(
         services,
         collection,
         vector,
         "faces",
         threshold=request.get("FaceMatchThreshold", THRESHOLD),
-        limit=request.get("MaxFaces", MAX_FACES),
+        limit=request.get("MaxFaces", limit),
         without=without,
     )
     faces = FaceStore(services.database).numbered(collection.number, [number for number, _ in found])

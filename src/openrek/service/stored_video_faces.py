@@ -1,21 +1,22 @@
 """Faces and people of stored videos: detection, search in a collection, paths, and people of the gallery."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from openrek.contract.call import Call, Caller
 from openrek.contract.errors import ServiceError
 from openrek.jobs import Job, JobFailedError
 from openrek.service.collections import find_collection
-from openrek.service.face_index import face_member
 from openrek.service.face_model import model_of
-from openrek.service.face_search import THRESHOLD, nearest
+from openrek.service.face_search import face_matches
 from openrek.service.services import Services
 from openrek.service.stored_video import StoredVideo, stored_video
-from openrek.store.faces import Faces as FaceStore
 
 if TYPE_CHECKING:
     from openrek.vision.video.analysis import Analyser
+
+LARGEST: Final = 100
+"""The most matches that a face in a video is given."""
 
 
 @stored_video
@@ -111,7 +112,6 @@ def _by_index(item: Mapping[str, Any]) -> tuple[str, float]:
 
 def _searching(job: Job, services: Services) -> tuple[Any, Callable[[Any], list[Any]]]:
     """The embedding model of a job's collection, and the search in it. Raises JobFailedError where it is gone."""
-    threshold = job.parameters.get("FaceMatchThreshold", THRESHOLD)
     caller = Caller("", job.account_id, job.region)
     call = Call(job.operation, job.job_id, caller, job.parameters)
     try:
@@ -122,14 +122,8 @@ def _searching(job: Job, services: Services) -> tuple[Any, Callable[[Any], list[
 
     def search(vector: Any) -> list[Any]:
         try:
-            found = nearest(services, collection, vector, "faces", threshold=threshold, limit=LARGEST)
+            return list(face_matches(services, collection, vector, job.parameters, limit=LARGEST))
         except ServiceError as error:
             raise JobFailedError(error.message) from error
-        faces = FaceStore(services.database).numbered(collection.number, [number for number, _ in found])
-        return [{"Similarity": value, "Face": face_member(faces[number])} for number, value in found if number in faces]
 
     return services.runtime.model(model.name), search
-
-
-LARGEST = 100
-"""The most matches that a face in a video is given."""

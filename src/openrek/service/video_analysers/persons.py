@@ -125,12 +125,14 @@ class FaceSearchSamples(PersonSamples):
     def decide(self, info: VideoInfo, observations: Iterable[tuple[int, Seen]]) -> Iterator[Member]:
         """PersonMatch items in the order of time."""
         seen = sightings(info, observations)
+        vectors: dict[int, list[Floats]] = {}
+        for sighting in seen:
+            if sighting.vector is not None:
+                vectors.setdefault(sighting.index, []).append(sighting.vector)
         means: dict[int, list[Member]] = {}
-        for index in {sighting.index for sighting in seen}:
-            vectors = [each.vector for each in seen if each.index == index and each.vector is not None]
-            if vectors:
-                mean = np.mean(vectors, axis=0)
-                means[index] = self._search(np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-6), np.float32))
+        for index, own in vectors.items():
+            mean = np.mean(own, axis=0)
+            means[index] = self._search(np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-6), np.float32))
         for sighting in seen:
             item: dict[str, Any] = {"Timestamp": sighting.timestamp, "Person": sighting.person}
             if sighting.vector is not None:

@@ -4,7 +4,7 @@ Needs PyAV: `pip install 'openrek[video]'`.
 """
 
 try:
-    import av as _av  # noqa: F401
+    import av as _av  # noqa: F401 - only whether it is there
 except ImportError as error:
     raise ImportError("reading video needs PyAV, which is not installed: pip install 'openrek[video]'") from error
 
