@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from openrek.cli.common import HomeOption, JsonOption, UserError, console, console_err, services_from, settings_from
+from openrek.cli.progress import work_bar
 
 if TYPE_CHECKING:
     from openrek.service.celebrity_import import Importer, Outcome
@@ -194,16 +194,7 @@ def _import(entries: Iterable["Entry"], total: int, importer: "Importer") -> "It
     from openrek.service.celebrity_import import Outcome
     from openrek.store.celebrities import RemovedPersonError
 
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console_err,
-        transient=True,
-        disable=not console_err.is_terminal,
-    )
-    with bar:
+    with work_bar() as bar:
         task = bar.add_task("people", total=total)
         for entry in entries:
             name = entry.person.name

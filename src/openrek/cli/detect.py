@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from openrek.cli.common import JsonOption, console, console_err, services_from, settings_from
 from openrek.cli.photos import drawing_targets, find_photos
+from openrek.cli.progress import work_bar
 from openrek.cli.tables import (
     equipment_table,
     faces_table,
@@ -135,17 +135,8 @@ def _detect(
     services = services_from(settings)
     handler = load_operations()[name].handler
     failed = 0
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console_err,
-        transient=True,
-        disable=len(found) == 1 or not console_err.is_terminal,
-    )
     try:
-        with bar:
+        with work_bar(shown=len(found) > 1) as bar:
             for path in bar.track(found, description=name):
                 try:
                     parameters = {**request, "Image": {"Bytes": path.read_bytes()}}

@@ -13,12 +13,12 @@ from typing import Annotated, Any, Final
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from openrek.cli.blind import blind_sentence
 from openrek.cli.common import HomeOption, JsonOption, UserError, console, console_err, services_from, settings_from
 from openrek.cli.photos import SUFFIXES
+from openrek.cli.progress import work_bar
 from openrek.settings import Profile, Settings
 from openrek.store.library import FileState, Library, Looked
 from openrek.store.library_query import Field, QueryError, parse
@@ -223,7 +223,7 @@ def _work_off(
     failed: list[Path] = []
     pool = ThreadPoolExecutor(settings.workers or WORKERS)
     try:
-        with _bar() as bar:
+        with work_bar() as bar:
             for done in bar.track(pool.map(read, todo), total=len(todo), description="photos"):
                 if done.reason:
                     counts[Outcome.FAILED] += 1
@@ -247,19 +247,6 @@ def _below_any(path: Path, folders: Sequence[Path]) -> bool:
 
 def _path(given: Path | None, settings: Settings) -> Path:
     return (given.expanduser() if given is not None else settings.home / FILE_NAME).absolute()
-
-
-def _bar() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("left:"),
-        TimeRemainingColumn(),
-        console=console_err,
-        transient=True,
-        disable=not console_err.is_terminal,
-    )
 
 
 def _report(

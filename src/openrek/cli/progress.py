@@ -66,7 +66,7 @@ class DownloadBars:
             self._progress.stop()
 
 
-def work_bar() -> Progress:
+def work_bar(*, shown: bool = True) -> Progress:
     """A bar on standard error, where that is a terminal: how many of how many, the time so far and the time left."""
     return Progress(
         TextColumn("{task.description}"),
@@ -77,7 +77,7 @@ def work_bar() -> Progress:
         TimeRemainingColumn(),
         console=console_err,
         transient=True,
-        disable=not console_err.is_terminal,
+        disable=not (shown and console_err.is_terminal),
     )
 
 
