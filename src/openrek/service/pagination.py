@@ -5,7 +5,8 @@ from hashlib import sha256
 from typing import Any, Final
 
 import orjson
-from itsdangerous import BadData, SignatureExpired, URLSafeTimedSerializer
+from itsdangerous import BadData, BadSignature, SignatureExpired, URLSafeTimedSerializer
+from itsdangerous.encoding import base64_decode, base64_encode
 
 from openrek.contract.call import Call
 from openrek.contract.errors import InvalidPaginationTokenException
@@ -47,6 +48,10 @@ class PageTokens:
         """
         try:
             state: dict[str, Any] = self._serializer(call).loads(token, max_age=self._lifetime)
+            # base64 has several spellings of the same bytes ("/" for "_", spare bits): only ours is a token we made
+            signature = token.rpartition(".")[2]
+            if base64_encode(base64_decode(signature)) != signature.encode():
+                raise BadSignature("another spelling of the signature")
         except SignatureExpired:
             raise InvalidPaginationTokenException(
                 f"Invalid Pagination Token: tokens expire after {self._lifetime / 3600:g} hours; begin without one."
