@@ -69,7 +69,7 @@ def main() -> None:
     things = frozenset(
         name
         for name, sources in table.sources.items()
-        if sources & {"tagger", "objects"} and not sources & {"everyday", "faces"}
+        if sources & {"tagger", "kinds", "objects"} and not sources & {"everyday", "faces"}
     )
     sets: list[tuple[str, Iterator[Photo]]] = [
         ("Caltech-101", objects(options.data)),

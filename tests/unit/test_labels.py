@@ -17,7 +17,7 @@ from openrek.vision.faces.attributes import FaceAttributes
 from openrek.vision.image import Picture, load_image
 from openrek.vision.labels import FoundLabel, Instance, Label, Taxonomy, Thing, assemble, image_properties, tag
 from openrek.vision.labels.detect import DOUBT, PICTURE_SIDE, detect_labels, label_of, things
-from openrek.vision.labels.everyday import everyday
+from openrek.vision.labels.heads import EVERYDAY, KINDS, heads
 from openrek.vision.labels.people import match, people, presence, traits
 from openrek.vision.labels.tagger import Members, calibrate, label_scores, read_tags
 from openrek.vision.labels.taxonomy import taxonomy
@@ -305,7 +305,7 @@ def test_every_class_of_a_coco_detector_is_a_label_with_boxes() -> None:
 
 def test_everyday_concepts_of_photos(runtime: Runtime, photos: dict[str, Path]) -> None:
     seen = {
-        name: dict(everyday(Look(load_image(photos[name]), runtime)))
+        name: dict(heads(Look(load_image(photos[name]), runtime), EVERYDAY))
         for name in ("china", "chelsea", "coffee", "hopper", "rocket")
     }
     assert seen["china"]["Building"] > 0.5 > seen["coffee"]["Building"]
@@ -313,6 +313,25 @@ def test_everyday_concepts_of_photos(runtime: Runtime, photos: dict[str, Path]) 
     assert seen["rocket"]["Sky"] > 0.5 > seen["chelsea"]["Sky"]
     assert seen["hopper"]["Person"] > 0.5 > seen["chelsea"]["Person"]
     assert all(0 <= value <= 1 for found in seen.values() for value in found.values())
+
+
+def test_each_head_is_a_label_that_names_it(runtime: Runtime) -> None:
+    black = Look(Picture.of(np.zeros((64, 64, 3), np.uint8)), runtime)
+    table = taxonomy()
+    for model, count in ((EVERYDAY, 21), (KINDS, 83)):
+        found = heads(black, model)
+        assert len({name for name, _ in found}) == count
+        assert all(0 <= confidence <= 1 and model in table.sources[name] for name, confidence in found)
+    listed = {name for name in table if f"{KINDS}:{name}" in table.by_evidence}
+    assert listed == {name for name, _ in heads(black, KINDS)}
+
+
+def test_photos_of_other_things_show_none_of_the_kinds(runtime: Runtime, photos: dict[str, Path]) -> None:
+    for name in ("china", "astronaut"):
+        found = {
+            kind for kind, confidence in heads(Look(load_image(photos[name]), runtime), KINDS) if confidence >= 0.3
+        }
+        assert not found, f"{name}: {found}"
 
 
 # --- the request ------------------------------------------------------------------------------------------------------

@@ -22,18 +22,16 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from onnx import TensorProto, checker, helper, numpy_helper
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 
 import openrek.vision.models
-from openrek.vision.backbone import STRIDE, fit, regions
 from openrek.vision.runtime.session import Session
+from training.tagger.heads import embed, pooled, read, write
 from training.tagger.photos import GROUND, panoptic
 
 HERE = Path(__file__).parent
@@ -103,28 +101,14 @@ def pictures(data: Path, samples: Path, session: Session) -> Iterator[Seen]:
         for row in csv.DictReader(file):
             truth = truth_of(set(filter(None, row["shown"].split("|"))))
             fold = int(hashlib.sha256(row["image"].encode()).hexdigest(), 16) % FOLDS
-            pixels = _read(folders[row["source"]] / row["image"])
+            pixels = read(folders[row["source"]] / row["image"])
             yield Seen(embed(pixels, session), truth, fold, 1.0)
             yield Seen(embed(_reduced(pixels), session), truth, fold, SMALL_WEIGHT)
     for scene, (shown, unknown) in SCENES.items():
         for path in sorted((data / "scenes").glob(f"{scene}_*"))[:SCENE_PICTURES]:
             truth = _row(set(shown.split()), set(unknown.split()))
             fold = int(hashlib.sha256(path.name.encode()).hexdigest(), 16) % FOLDS
-            yield Seen(embed(_read(path), session), truth, fold, SCENE_WEIGHT)
-
-
-def embed(pixels: NDArray[np.uint8], session: Session) -> Floats:
-    fitted = fit(pixels)
-    rows, columns = (side // STRIDE for side in fitted.shape[:2])
-    feeds: dict[str, NDArray[Any]] = {"pixels": fitted[None], "regions": regions(rows, columns)[None]}
-    return np.asarray(session.run(feeds, ("embedding",))[0][0], np.float32)
-
-
-def _read(path: Path) -> NDArray[np.uint8]:
-    picture = cv2.imread(str(path))
-    if picture is None:
-        raise SystemExit(f"{path} cannot be read; unpack images.zip of the data sets beside their labels.csv")
-    return np.asarray(picture[..., ::-1], np.uint8)
+            yield Seen(embed(read(path), session), truth, fold, SCENE_WEIGHT)
 
 
 def _reduced(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -220,48 +204,6 @@ def _line(x: Floats, y: Floats, weights: NDArray[np.float64]) -> tuple[Floats, f
     return np.asarray(model.coef_[0], np.float32), float(model.intercept_[0])
 
 
-def pooled(scores: Floats) -> float:
-    """The whole picture, which comes first, and the best region count half each."""
-    return float((scores[0] + scores.max()) / 2)
-
-
-def write(heads: Heads, path: Path) -> None:
-    """The heads as ONNX: `embedding` (R, 1280) of one picture -> `confidences` (K,)."""
-    weight = (heads.weight * heads.slope[:, None]).T
-    bias = heads.bias * heads.slope + heads.offset
-    constants = {
-        "weight": weight.astype(np.float16),
-        "bias": bias.astype(np.float32),
-        "first": np.array([0], np.int64),
-        "half": np.float32(0.5),
-    }
-    nodes = [
-        helper.make_node("Cast", ["weight"], ["wide"], to=TensorProto.FLOAT),
-        helper.make_node("Gemm", ["embedding", "wide", "bias"], ["scores"]),
-        helper.make_node("Gather", ["scores", "first"], ["whole"], axis=0),
-        helper.make_node("ReduceMax", ["scores"], ["best"], axes=[0], keepdims=1),
-        helper.make_node("Add", ["whole", "best"], ["sum"]),
-        helper.make_node("Mul", ["sum", "half"], ["mean"]),
-        helper.make_node("Sigmoid", ["mean"], ["likely"]),
-        helper.make_node("Squeeze", ["likely", "first"], ["confidences"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "everyday",
-        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["regions", weight.shape[0]])],
-        [helper.make_tensor_value_info("confidences", TensorProto.FLOAT, [len(CONCEPTS)])],
-        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
-    )
-    opset = [helper.make_opsetid("", 17)]
-    model = helper.make_model(graph, opset_imports=opset, producer_name="openrek training/tagger")
-    model.ir_version = 8
-    helper.set_model_props(model, {"names": ",".join(CONCEPTS)})
-    checker.check_model(model)
-    content = model.SerializeToString(deterministic=True)
-    path.write_bytes(content)
-    print(f"{path.name}: {len(content):,} bytes, SHA-256 {hashlib.sha256(content).hexdigest()}")
-
-
 def report(seen: list[Seen], heads: Heads, held_out: Floats) -> None:
     """Each concept on photos left out: how many show it, average precision, precision and recall at 55 %."""
     native = np.array([each.weight == 1.0 for each in seen])
@@ -293,8 +235,9 @@ def main() -> None:
     heads, held_out = fit_heads(seen)
     report(seen, heads, held_out)
     heads = cautious(heads, seen, held_out)
-    heads = shifted(heads, [(embed(_read(each.path), session), each.shares) for each in panoptic(*options.panoptic)])
-    write(heads, options.out)
+    heads = shifted(heads, [(embed(read(each.path), session), each.shares) for each in panoptic(*options.panoptic)])
+    weight = (heads.weight * heads.slope[:, None]).T
+    write(weight, heads.bias * heads.slope + heads.offset, CONCEPTS, options.out)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,16 @@ from openrek.vision.text import read_text
 LEAST: Final = 0.3
 """Labels and moderation labels below this confidence are not kept."""
 
-MODELS: Final = ("tagger", "everyday", "objects", "moderation", "centerface", "text-detector", "text-recognizer")
+MODELS: Final = (
+    "tagger",
+    "everyday",
+    "kinds",
+    "objects",
+    "moderation",
+    "centerface",
+    "text-detector",
+    "text-recognizer",
+)
 """The cards whose versions are written beside what they saw, where they are installed."""
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from openrek.vision.backbone import MODEL
 from openrek.vision.labels import classifiers, zero_shot
 from openrek.vision.labels.assemble import FoundLabel, Thing, assemble
-from openrek.vision.labels.everyday import everyday
+from openrek.vision.labels.heads import EVERYDAY, KINDS, heads
 from openrek.vision.labels.people import PERSON, people, presence
 from openrek.vision.labels.tagger import read_tags
 from openrek.vision.labels.taxonomy import Label, taxonomy
@@ -44,7 +44,7 @@ def detect_labels(look: Look) -> list[FoundLabel]:
 
     An ancestor's confidence is at least that of every label below it. Raises ModelError where a model cannot be had.
     """
-    concepts = dict(everyday(look))
+    concepts = dict(heads(look, EVERYDAY))
     if PERSON in look.objects.names and len(look.objects.of(PERSON).at_least(0.3)) < CROWD:
         concepts["Crowd"] /= 2
     faces, persons = people(look, concepts["Person"])
@@ -53,7 +53,9 @@ def detect_labels(look: Look) -> list[FoundLabel]:
     metadata = look.runtime.model(MODEL).metadata
     tags = {tag.label.name: tag.confidence for tag in read_tags(look.features, metadata, with_face=len(look.faces) > 0)}
     located = [*persons, *things(look.objects, tags)]
-    return assemble([tags.items(), concepts.items(), faces, *of_ones_own(look)], located, taxonomy())
+    return assemble(
+        [tags.items(), concepts.items(), heads(look, KINDS), faces, *of_ones_own(look)], located, taxonomy()
+    )
 
 
 def of_ones_own(look: Look) -> list[list[tuple[str, float]]]:
