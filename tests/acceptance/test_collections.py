@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import UUID, uuid4, uuid5
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -60,6 +60,21 @@ def index(rekognition: "RekognitionClient", collection: str, data: bytes, **opti
     """The ids of the faces that a picture brought."""
     answer = rekognition.index_faces(CollectionId=collection, Image={"Bytes": data}, **options)
     return [record["Face"]["FaceId"] for record in answer["FaceRecords"]]
+
+
+def write_faces(server: Server, collection: str, vectors: "np.ndarray[Any, Any]") -> list[str]:
+    """Faces with these vectors, which this process writes beside the server: nobody needs thousands of photos; ids."""
+    database = Database.open(f"sqlite:///{server.home / 'openrek.db'}")
+    try:
+        found = Collections(database).find("000000000000", "us-east-1", collection)
+        assert found is not None
+        new = [
+            NewFace(str(uuid4()), UNKNOWN, None, (0.25, 0.25, 0.5, 0.5), 99, found.face_model_version, vector)
+            for vector in vectors.astype(np.float32)
+        ]
+        return [face.face_id for face in Faces(database).add(found.number, new)]
+    finally:
+        database.close()
 
 
 # --- collections ------------------------------------------------------------------------------------------------------
@@ -406,21 +421,7 @@ def test_a_threshold_that_nobody_reaches(rekognition: "RekognitionClient", colle
 def test_more_faces_than_an_answer_holds_and_deleting_while_searching(
     rekognition: "RekognitionClient", server: Server, collection: str
 ) -> None:
-    """Vectors that another process writes, so that nobody needs 4,200 photos."""
-    noise = np.random.default_rng(11).normal(size=(4200, 128)).astype(np.float32)
-    ids = [str(uuid5(UUID(int=11), str(number))) for number in range(len(noise))]
-    version = rekognition.describe_collection(CollectionId=collection)["FaceModelVersion"]
-    database = Database.open(f"sqlite:///{server.home / 'openrek.db'}")
-    try:
-        found = Collections(database).find("000000000000", "us-east-1", collection)
-        assert found is not None
-        new = [
-            NewFace(face_id, UNKNOWN, None, (0.25, 0.25, 0.5, 0.5), 99, version, vector)
-            for face_id, vector in zip(ids, noise, strict=True)
-        ]
-        Faces(database).add(found.number, new)
-    finally:
-        database.close()
+    ids = write_faces(server, collection, np.random.default_rng(11).normal(size=(4200, 128)))
     assert rekognition.describe_collection(CollectionId=collection)["FaceCount"] == 4200
 
     def search(**options: int) -> list[str]:

@@ -3,11 +3,21 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.acceptance.conftest import Server
 from tests.acceptance.pictures import People
-from tests.acceptance.test_collections import UNKNOWN, collection, index, new_collection, people, status
+from tests.acceptance.test_collections import (
+    UNKNOWN,
+    collection,
+    index,
+    new_collection,
+    people,
+    status,
+    write_faces,
+)
 
 if TYPE_CHECKING:
     from types_boto3_rekognition import RekognitionClient
@@ -101,9 +111,8 @@ def test_a_user_that_is_not_there(rekognition: "RekognitionClient", indexed: Ind
         assert status(caught) == ("ResourceNotFoundException", 400)
 
 
-def test_a_user_has_at_most_a_hundred_faces(rekognition: "RekognitionClient", collection: str, people: People) -> None:
-    """One picture under so many external ids is so many faces of one person."""
-    faces = [index(rekognition, collection, people.astronaut, ExternalImageId=f"{n}")[0] for n in range(102)]
+def test_a_user_has_at_most_a_hundred_faces(rekognition: "RekognitionClient", server: Server, collection: str) -> None:
+    faces = write_faces(server, collection, np.ones((102, 128)))
     rekognition.create_user(CollectionId=collection, UserId="u")
     answer = rekognition.associate_faces(CollectionId=collection, UserId="u", FaceIds=faces[:100])
     assert len(answer["AssociatedFaces"]) == 100
