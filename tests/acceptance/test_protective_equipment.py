@@ -4,6 +4,7 @@ Workers come from construction photos that the models were not trained on, where
 """
 
 import io
+import re
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -322,8 +323,9 @@ def test_of_eighteen_people_fifteen_are_listed(
 
 def test_the_command_line_says_and_draws_it(photos: dict[str, Path], tmp_path: Path) -> None:
     drawn = tmp_path / "drawn.png"
-    done = openrek("detect", "ppe", str(photos["astronaut"]), "--draw", str(drawn))
+    done = openrek("detect", "ppe", str(photos["astronaut"]), "--draw", str(drawn), "--require", "HEAD_COVER")
     assert done.returncode == 0, done.stderr
+    assert re.search(r"not worn +0", done.stdout)
     assert "FACE" in done.stdout
     assert "HEAD" in done.stdout
     with Image.open(drawn) as picture, Image.open(photos["astronaut"]) as photo:
