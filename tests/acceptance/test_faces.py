@@ -108,6 +108,8 @@ def test_all_attributes_of_a_smiling_woman(rekognition: "RekognitionClient", ast
     (face,) = detect(rekognition, astronaut, Attributes=["ALL"])
     assert set(face) == {"BoundingBox", "Confidence", "Landmarks", "Pose", "Quality", *MEMBERS.values()}
     assert [point["Type"] for point in face["Landmarks"]] == THIRTY
+    at = points(face)
+    assert (at["leftPupil"], at["rightPupil"]) == (at["eyeLeft"], at["eyeRight"])  # as in live answers
     levels = [emotion["Confidence"] for emotion in face["Emotions"]]
     assert {emotion["Type"] for emotion in face["Emotions"]} == EMOTIONS
     assert len(levels) == 8
