@@ -154,7 +154,7 @@ def test_the_hundred_largest_faces_of_the_target(
     """Of 130 faces a hundred are compared, each in one list."""
     answer = compare(rekognition, pictures["astronaut"], People(photos).wall(130))
     assert len(answer["FaceMatches"]) + len(answer["UnmatchedFaces"]) == 100
-    assert 30 < len(answer["FaceMatches"]) < 70
+    assert 20 < len(answer["FaceMatches"]) < 80
     similarities = [match["Similarity"] for match in answer["FaceMatches"]]
     assert similarities == sorted(similarities, reverse=True)
 
