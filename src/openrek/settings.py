@@ -31,22 +31,30 @@ class Settings(BaseSettings):
     profile: Profile = Field(Profile.AWS, description="aws: Rekognition's limits and formats; relaxed: wider ones")
 
     # where things live
-    home: Path = Field(default_factory=lambda: user_data_path("openrek"), description="database, keys, buckets")
-    cache: Path = Field(default_factory=lambda: user_cache_path("openrek"), description="downloaded model files")
+    home: Path = Field(
+        default_factory=lambda: user_data_path("openrek"),
+        description="database, keys, buckets; default: the user's data folder",
+    )
+    cache: Path = Field(
+        default_factory=lambda: user_cache_path("openrek"),
+        description="downloaded model files; default: the user's cache folder",
+    )
     database_url: str | None = Field(
         None, description="postgresql://user:password@host/name; default: the SQLite file openrek.db in home"
     )
     request_token_lifetime: float = Field(7 * 24 * 3600.0, gt=0, description="how long a ClientRequestToken is kept")
 
     # server
-    host: str = "127.0.0.1"
-    port: int = Field(9900, ge=0, le=65535)
-    region: str = "us-east-1"
-    account_id: str = Field("000000000000", pattern=r"^\d{12}$")
+    host: str = Field("127.0.0.1", description="address to listen on; one that others reach needs --public")
+    port: int = Field(9900, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    region: str = Field("us-east-1", description="the region that signatures must name, and that ARNs have")
+    account_id: str = Field("000000000000", pattern=r"^\d{12}$", description="the account in ARNs")
     max_body: int = Field(32 * MIB, ge=1024, description="largest request body accepted")
     body_timeout: float = Field(60.0, gt=0, description="longest wait for a whole request body")
     max_skew: float = Field(300.0, ge=0, description="largest difference between a signature's date and our clock")
-    workers: int | None = Field(None, ge=1, description="calls that run vision models at the same time")
+    workers: int | None = Field(
+        None, ge=1, description="calls that run vision models at once; default: half the cores, two at least"
+    )
 
     # models
     threads: int | None = Field(None, ge=1, description="threads a model run may use; default: the physical cores")
@@ -63,9 +71,19 @@ class Settings(BaseSettings):
     max_open_reviews: int = Field(5000, ge=1, description="most human reviews of an account that may be open")
 
     # pictures
-    max_image_bytes: int | None = Field(None, ge=1, description="largest inline picture")
-    max_s3_image_bytes: int | None = Field(None, ge=1, description="largest picture from a bucket")
-    max_image_pixels: int | None = Field(None, ge=1, description="largest picture decoded, in pixels")
+    max_image_bytes: int | None = Field(
+        None,
+        ge=1,
+        description="largest inline picture; default: 5 MiB under aws, 20 MiB under relaxed (mind OPENREK_MAX_BODY)",
+    )
+    max_s3_image_bytes: int | None = Field(
+        None, ge=1, description="largest picture from a bucket; default: 15 MiB under aws, 100 MiB under relaxed"
+    )
+    max_image_pixels: int | None = Field(
+        None,
+        ge=1,
+        description="largest picture decoded, in pixels; default: 100 million under aws, 200 million under relaxed",
+    )
 
     # collections
     max_collection_faces: int = Field(20_000_000, ge=1, description="most faces of one collection")
@@ -86,9 +104,15 @@ class Settings(BaseSettings):
         None, ge=0, description="worker processes that serve starts for video jobs; default: one for two cores"
     )
     chunk_seconds: float = Field(60.0, gt=0, description="a longer video is cut into chunks of about this length")
-    max_concurrent_jobs: int | None = Field(None, ge=1, description="video jobs of an account open at the same time")
-    max_video_bytes: int | None = Field(None, ge=1, description="largest stored video")
-    max_video_seconds: float | None = Field(None, gt=0, description="longest stored video")
+    max_concurrent_jobs: int | None = Field(
+        None, ge=1, description="video jobs of an account open at once; default: 20 under aws, 1000 under relaxed"
+    )
+    max_video_bytes: int | None = Field(
+        None, ge=1, description="largest stored video; default: 10 GiB under aws, 1 TiB under relaxed"
+    )
+    max_video_seconds: float | None = Field(
+        None, gt=0, description="longest stored video; default: 6 hours under aws, 48 under relaxed"
+    )
     label_step: float = Field(0.5, gt=0, description="seconds between the frames looked at for labels and moderation")
     text_step: float = Field(0.5, gt=0, description="seconds between the frames looked at for text")
     face_step: float = Field(0.2, gt=0, description="seconds between the frames looked at for faces and people")

@@ -3,7 +3,7 @@
 import io
 from pathlib import Path
 
-from PIL import Image, ImageEnhance, ImageOps
+from PIL import Image, ImageChops, ImageEnhance, ImageFilter, ImageOps
 
 
 class People:
@@ -37,6 +37,34 @@ class People:
         for number in range(hoppers):
             sheet.paste(self._hopper.resize((240, 270)), (530 + 260 * number, 100))
         return encoded(sheet)
+
+    def wall(self, count: int) -> bytes:
+        """So many portraits in rows of ten, astronaut and officer by turns."""
+        sheet = Image.new("RGB", (1400, 150 * -(-count // 10)), (128, 128, 128))
+        tiles = [self._astronaut.resize((130, 130)), self._hopper.resize((120, 135))]
+        for number in range(count):
+            sheet.paste(tiles[number % 2], (5 + 140 * (number % 10), 5 + 150 * (number // 10)))
+        return encoded(sheet)
+
+    def upside_down(self) -> bytes:
+        """The astronaut on her head."""
+        return encoded(self._astronaut.rotate(180))
+
+    def cut(self) -> bytes:
+        """The officer without the left third of the face."""
+        return encoded(self._hopper.crop((130, 0, *self._hopper.size)))
+
+    def tiny(self) -> bytes:
+        """The astronaut's face about 30 pixels high in a large empty picture."""
+        sheet = Image.new("RGB", (1280, 960), (128, 128, 128))
+        sheet.paste(self._astronaut.resize((80, 80), Image.Resampling.LANCZOS), (700, 300))
+        return encoded(sheet)
+
+    def drawing(self) -> bytes:
+        """The officer as a drawing of few flat greys with outlines."""
+        grey = ImageOps.posterize(ImageOps.grayscale(self._hopper).filter(ImageFilter.MedianFilter(7)), 3)
+        edges = ImageOps.invert(grey.filter(ImageFilter.FIND_EDGES).point(lambda level: 255 if level > 20 else 0))
+        return encoded(ImageChops.multiply(grey, edges).convert("RGB"))
 
 
 def encoded(picture: Image.Image, quality: int = 95) -> bytes:

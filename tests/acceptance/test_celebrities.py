@@ -130,6 +130,20 @@ def test_expressions_of_a_smiling_astronaut(client: "RekognitionClient", collins
     assert max(emotions, key=lambda name: emotions[name]) == "HAPPY"
 
 
+def test_the_command_line_knows_the_gallery(
+    own_server: Server, collins_id: str, collins: Image.Image, tmp_path: Path
+) -> None:
+    photo, drawn = tmp_path / "collins.png", tmp_path / "drawn.png"
+    collins.save(photo)
+    home = {"OPENREK_HOME": str(own_server.home)}
+    done = openrek("detect", "celebrities", str(photo), "--draw", str(drawn), **home)
+    assert done.returncode == 0, done.stderr
+    assert "Eileen Collins" in done.stdout
+    assert collins_id in done.stdout
+    with Image.open(drawn) as picture:
+        assert picture.convert("RGB").tobytes() != collins.tobytes()
+
+
 def test_info_of_a_recognised_person(client: "RekognitionClient", collins_id: str, collins: Image.Image) -> None:
     (known,), _ = recognise(client, encoded(collins))
     info: Any = client.get_celebrity_info(Id=known["Id"])

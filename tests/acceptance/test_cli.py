@@ -23,6 +23,12 @@ def test_detect_faces_of_files_as_json_lines(photos: dict[str, Path]) -> None:
     assert [len(item["FaceDetails"]) for item in found] == [1, 0]  # type: ignore[arg-type]
 
 
+def test_detect_faces_with_all_attributes(photos: dict[str, Path]) -> None:
+    done = openrek("detect", "faces", str(photos["astronaut"]), "--all")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"1 +\d+ to \d+ +female \d+ +happy \d+ +smile", done.stdout)
+
+
 def test_detect_labels_as_a_table_with_colours(photos: dict[str, Path]) -> None:
     done = openrek("detect", "labels", str(photos["chelsea"]), "--colors")
     assert done.returncode == 0, done.stderr

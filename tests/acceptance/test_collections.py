@@ -2,14 +2,21 @@
 
 import re
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import numpy as np
 import pytest
 from botocore.exceptions import ClientError
 
+from openrek.service.face_attributes import MEMBERS
+from openrek.store.collections import Collections
+from openrek.store.database import Database
+from openrek.store.faces import Faces, NewFace
+from tests.acceptance.conftest import Server
 from tests.acceptance.pictures import People
 
 if TYPE_CHECKING:
@@ -55,19 +62,36 @@ def index(rekognition: "RekognitionClient", collection: str, data: bytes, **opti
     return [record["Face"]["FaceId"] for record in answer["FaceRecords"]]
 
 
+def write_faces(server: Server, collection: str, vectors: "np.ndarray[Any, Any]") -> list[str]:
+    """Faces with these vectors, which this process writes beside the server: nobody needs thousands of photos; ids."""
+    database = Database.open(f"sqlite:///{server.home / 'openrek.db'}")
+    try:
+        found = Collections(database).find("000000000000", "us-east-1", collection)
+        assert found is not None
+        new = [
+            NewFace(str(uuid4()), UNKNOWN, None, (0.25, 0.25, 0.5, 0.5), 99, found.face_model_version, vector)
+            for vector in vectors.astype(np.float32)
+        ]
+        return [face.face_id for face in Faces(database).add(found.number, new)]
+    finally:
+        database.close()
+
+
 # --- collections ------------------------------------------------------------------------------------------------------
 
 
 def test_the_life_of_a_collection(rekognition: "RekognitionClient") -> None:
     name = f"Life.of_a-{uuid4().hex[:8]}"
+    before = datetime.now(UTC)
     made = rekognition.create_collection(CollectionId=name)
+    after = datetime.now(UTC)
     assert made["StatusCode"] == 200
     assert made["CollectionArn"] == f"arn:aws:rekognition:us-east-1:000000000000:collection/{name}"
     assert re.fullmatch(r"[0-9.]+", made["FaceModelVersion"])
     described = rekognition.describe_collection(CollectionId=name)
     assert described.pop("ResponseMetadata")["HTTPStatusCode"] == 200
     created = described.pop("CreationTimestamp")
-    assert abs((datetime.now(UTC) - created).total_seconds()) < 30
+    assert before - timedelta(milliseconds=1) <= created <= after
     assert described == {
         "FaceCount": 0,
         "UserCount": 0,
@@ -84,6 +108,17 @@ def test_the_life_of_a_collection(rekognition: "RekognitionClient") -> None:
         rekognition.delete_collection(CollectionId=name)
     assert status(caught) == ("ResourceNotFoundException", 400)
     assert name not in rekognition.list_collections()["CollectionIds"]
+
+
+def test_ids_of_collections_tell_capitals_apart(
+    rekognition: "RekognitionClient", new_collection: Callable[[], str]
+) -> None:
+    name = new_collection()
+    with pytest.raises(rekognition.exceptions.ResourceNotFoundException):
+        rekognition.describe_collection(CollectionId=name.upper())
+    rekognition.create_collection(CollectionId=name.upper())
+    rekognition.delete_collection(CollectionId=name.upper())
+    assert rekognition.describe_collection(CollectionId=name)["FaceCount"] == 0
 
 
 def test_every_page_of_collections_has_as_many_versions(
@@ -189,6 +224,59 @@ def test_the_largest_face_of_a_group(rekognition: "RekognitionClient", collectio
     assert areas == sorted(areas, reverse=True)
     assert len({each["Face"]["ImageId"] for each in answer["FaceRecords"]}) == 1
     assert rekognition.describe_collection(CollectionId=collection)["FaceCount"] == 3
+
+
+def test_the_attributes_of_indexed_faces_are_answered_and_not_kept(
+    rekognition: "RekognitionClient", collection: str, people: People
+) -> None:
+    default = {"BoundingBox", "Confidence", "Landmarks", "Pose", "Quality"}
+    for asked, members, points in (
+        ([], default, 5),
+        (["SMILE"], default | {"Smile"}, 5),
+        (["ALL", "DEFAULT"], default | set(MEMBERS.values()), 30),
+    ):
+        answer = rekognition.index_faces(
+            CollectionId=collection, Image={"Bytes": people.group()}, DetectionAttributes=asked, MaxFaces=1
+        )
+        details = [each["FaceDetail"] for each in (*answer["FaceRecords"], *answer["UnindexedFaces"])]
+        assert len(details) == 3
+        for detail in details:
+            assert set(detail) == members
+            assert len(detail["Landmarks"]) == points
+    (face,) = rekognition.list_faces(CollectionId=collection)["Faces"]
+    assert set(face) == {"FaceId", "BoundingBox", "ImageId", "Confidence", "IndexFacesModelVersion"}
+
+
+def test_fifty_faces(rekognition: "RekognitionClient", collection: str, people: People) -> None:
+    wall = {"Bytes": people.wall(50)}
+    some = rekognition.index_faces(CollectionId=collection, Image=wall, MaxFaces=10)
+    assert len(some["FaceRecords"]) == 10
+    assert [face["Reasons"] for face in some["UnindexedFaces"]] == [["EXCEEDS_MAX_FACES"]] * 40
+    answer = rekognition.index_faces(CollectionId=collection, Image=wall, MaxFaces=1000)
+    ids = [record["Face"]["FaceId"] for record in answer["FaceRecords"]]
+    assert len(set(ids)) == len(ids) == 50
+    assert {record["Face"]["FaceId"] for record in some["FaceRecords"]} <= set(ids)
+    assert rekognition.describe_collection(CollectionId=collection)["FaceCount"] == 50
+    found = rekognition.search_faces_by_image(CollectionId=collection, Image={"Bytes": people.astronaut})
+    assert len(found["FaceMatches"]) == 25
+
+
+def test_faces_that_are_hard_to_see(rekognition: "RekognitionClient", collection: str, people: People) -> None:
+    """On her head, cut by the border, tiny, and drawn: each is indexed, and the photos find the person."""
+    made = {name: index(rekognition, collection, getattr(people, name)()) for name in ("upside_down", "cut", "tiny")}
+    (drawn,) = index(rekognition, collection, people.drawing(), ExternalImageId="drawing")
+    assert {name: len(ids) for name, ids in made.items()} == {"upside_down": 1, "cut": 1, "tiny": 1}
+    (stored,) = rekognition.list_faces(CollectionId=collection, FaceIds=made["cut"])["Faces"]
+    assert stored["BoundingBox"]["Left"] < 0
+    for picture, expected in (
+        (people.astronaut, made["upside_down"] + made["tiny"]),
+        (people.hopper, made["cut"]),
+        (people.upside_down(), made["upside_down"] + made["tiny"]),
+        (people.tiny(), made["upside_down"] + made["tiny"]),
+        (people.cut(), made["cut"]),
+    ):
+        answer = rekognition.search_faces_by_image(CollectionId=collection, Image={"Bytes": picture})
+        assert {match["Face"]["FaceId"] for match in answer["FaceMatches"]} - {drawn} == set(expected)
 
 
 def test_the_quality_filter(rekognition: "RekognitionClient", collection: str, people: People) -> None:
@@ -328,6 +416,47 @@ def test_a_threshold_that_nobody_reaches(rekognition: "RekognitionClient", colle
     index(rekognition, collection, people.hopper)
     answer = rekognition.search_faces(CollectionId=collection, FaceId=face_id, FaceMatchThreshold=99.9)
     assert answer["FaceMatches"] == []
+
+
+def test_more_faces_than_an_answer_holds_and_deleting_while_searching(
+    rekognition: "RekognitionClient", server: Server, collection: str
+) -> None:
+    ids = write_faces(server, collection, np.random.default_rng(11).normal(size=(4200, 128)))
+    assert rekognition.describe_collection(CollectionId=collection)["FaceCount"] == 4200
+
+    def search(**options: int) -> list[str]:
+        answer = rekognition.search_faces(CollectionId=collection, FaceId=ids[0], FaceMatchThreshold=0, **options)
+        similarities = [match["Similarity"] for match in answer["FaceMatches"]]
+        assert similarities == sorted(similarities, reverse=True)
+        return [match["Face"]["FaceId"] for match in answer["FaceMatches"]]
+
+    best = search()
+    assert len(set(best)) == len(best) == 4096
+    assert search(MaxFaces=5) == best[:5]
+    assert search(MaxFaces=4096) == best
+    assert len(rekognition.list_faces(CollectionId=collection)["Faces"]) == 1000
+    seen = [
+        face["FaceId"]
+        for page in rekognition.get_paginator("list_faces").paginate(CollectionId=collection)
+        for face in page["Faces"]
+    ]
+    assert seen == sorted(ids)
+
+    with ThreadPoolExecutor(1) as pool:
+        batches = [ids[start : start + 350] for start in range(1, len(ids), 350)]
+        deleting = pool.submit(
+            lambda: [
+                rekognition.delete_faces(CollectionId=collection, FaceIds=batch)["UnsuccessfulFaceDeletions"]
+                for batch in batches
+            ]
+        )
+        sizes = [len(search())]
+        while not deleting.done():
+            sizes.append(len(search()))
+        assert deleting.result() == [[]] * len(batches)
+    assert sizes == sorted(sizes, reverse=True)
+    assert search() == []
+    assert rekognition.describe_collection(CollectionId=collection)["FaceCount"] == 1
 
 
 def test_a_face_that_is_not_there(rekognition: "RekognitionClient", collection: str) -> None:

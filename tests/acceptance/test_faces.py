@@ -10,12 +10,26 @@ from botocore.exceptions import ClientError
 from PIL import Image, ImageOps
 
 from openrek.service.face_attributes import MEMBERS
+from tests.acceptance.pictures import People
 
 if TYPE_CHECKING:
     from types_boto3_rekognition import RekognitionClient
 
 DEFAULT = {"BoundingBox", "Confidence", "Landmarks", "Pose", "Quality"}
 FIVE = ["eyeLeft", "eyeRight", "mouthLeft", "mouthRight", "nose"]
+THIRTY = [
+    *FIVE,
+    *("leftEyeBrowLeft", "leftEyeBrowRight", "leftEyeBrowUp"),
+    *("rightEyeBrowLeft", "rightEyeBrowRight", "rightEyeBrowUp"),
+    *("leftEyeLeft", "leftEyeRight", "leftEyeUp", "leftEyeDown"),
+    *("rightEyeLeft", "rightEyeRight", "rightEyeUp", "rightEyeDown"),
+    *("noseLeft", "noseRight"),
+    *("mouthUp", "mouthDown"),
+    *("leftPupil", "rightPupil"),
+    *("upperJawlineLeft", "midJawlineLeft", "chinBottom", "midJawlineRight", "upperJawlineRight"),
+]
+"""In the order of live answers."""
+EMOTIONS = {"HAPPY", "SAD", "ANGRY", "CONFUSED", "DISGUSTED", "SURPRISED", "CALM", "FEAR"}
 
 # where a person sees the faces (left, top, right, bottom in ratios, forehead to chin)
 ASTRONAUT = (0.35, 0.11, 0.54, 0.35)
@@ -93,14 +107,18 @@ def test_an_attribute_adds_exactly_its_member(
 def test_all_attributes_of_a_smiling_woman(rekognition: "RekognitionClient", astronaut: Image.Image) -> None:
     (face,) = detect(rekognition, astronaut, Attributes=["ALL"])
     assert set(face) == {"BoundingBox", "Confidence", "Landmarks", "Pose", "Quality", *MEMBERS.values()}
-    assert len({point["Type"] for point in face["Landmarks"]}) == len(face["Landmarks"]) == 30
+    assert [point["Type"] for point in face["Landmarks"]] == THIRTY
+    at = points(face)
+    assert (at["leftPupil"], at["rightPupil"]) == (at["eyeLeft"], at["eyeRight"])  # as in live answers
     levels = [emotion["Confidence"] for emotion in face["Emotions"]]
+    assert {emotion["Type"] for emotion in face["Emotions"]} == EMOTIONS
     assert len(levels) == 8
     assert levels == sorted(levels, reverse=True)
     assert face["Emotions"][0]["Type"] == "HAPPY"
     assert isinstance(face["AgeRange"]["Low"], int)
     assert 15 < face["AgeRange"]["Low"] <= face["AgeRange"]["High"] < 75
     assert face["Gender"]["Value"] == "Female"
+    assert set(face["EyeDirection"]) == {"Yaw", "Pitch", "Confidence"}
     others = {"AgeRange", "Gender", "Emotions", "EyeDirection"}
     seen = {name: face[name]["Value"] for name in set(MEMBERS.values()) - others}
     yes = {"Smile", "EyesOpen", "MouthOpen"}
@@ -249,6 +267,12 @@ def test_black_and_white_and_dark(rekognition: "RekognitionClient", hopper: Imag
 def test_a_png_and_its_jpeg_agree(rekognition: "RekognitionClient", astronaut: Image.Image) -> None:
     (jpeg,), (png,) = detect(rekognition, astronaut), detect(rekognition, encoded(astronaut, "PNG"))
     assert overlap(corners(jpeg), corners(png)) > 0.9
+
+
+def test_a_drawn_face_is_a_face(rekognition: "RekognitionClient", photos: dict[str, Path]) -> None:
+    (face,) = detect(rekognition, People(photos).drawing(), Attributes=["ALL"])
+    assert face["Confidence"] > 80
+    assert 0.25 < face["BoundingBox"]["Width"] < 0.75
 
 
 @pytest.mark.parametrize("size", [(79, 200), (200, 79)])

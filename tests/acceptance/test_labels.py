@@ -235,6 +235,42 @@ def test_settings_of_a_feature_that_was_not_asked_for(ask: Any) -> None:
     assert code_of(caught) == "InvalidParameterException"
 
 
+def test_what_a_filter_may_be(ask: Any) -> None:
+    """The pattern's range '-_ lets commas, colons and slashes pass, but no ampersand; what is no name, nothing."""
+    for value in ("Rock, Paper: Scissors/Stone", "â", "no such label", ""):
+        assert names(ask("chelsea", Settings={"GeneralLabels": {"LabelInclusionFilters": [value]}})) == []
+    for value in ("Salt & Pepper", "x" * 51):
+        with pytest.raises(ClientError) as caught:
+            ask("chelsea", Settings={"GeneralLabels": {"LabelCategoryExclusionFilters": [value]}})
+        assert code_of(caught) == "ValidationException"
+        assert "settings.generalLabels.labelCategoryExclusionFilters.1.member" in str(caught.value)
+
+
+@pytest.mark.parametrize("features", [["TEXT"], ["GENERAL_LABELS", "IMAGE_PROPERTIES", "GENERAL_LABELS"]])
+def test_features_that_are_none_or_too_many(ask: Any, features: list[str]) -> None:
+    with pytest.raises(ClientError) as caught:
+        ask("chelsea", Features=features)
+    assert code_of(caught) == "ValidationException"
+
+
+def test_boxes_are_those_of_the_upright_picture(ask: Any, photos: dict[str, Path]) -> None:
+    """A portrait that is stored lying on its side, with an orientation."""
+    with Image.open(photos["hopper"]) as image:
+        upright = image.convert("RGB")
+    file = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    upright.transpose(Image.Transpose.ROTATE_90).save(file, "JPEG", quality=95, exif=exif)
+    answer = ask(file.getvalue())
+    assert "OrientationCorrection" not in answer
+
+    def largest(found: Answer) -> np.ndarray[Any, Any]:
+        people = {label["Name"]: label for label in found["Labels"]}["Person"]["Instances"]
+        return np.array(max(boxes({"Instances": people}), key=lambda box: box[2] * box[3]))
+
+    assert largest(answer) == pytest.approx(largest(ask("hopper")), abs=0.05)
+
+
 def test_a_filter_on_both_sides(ask: Any) -> None:
     both = {"LabelInclusionFilters": ["Cat"], "LabelExclusionFilters": ["Cat"]}
     with pytest.raises(ClientError) as caught:

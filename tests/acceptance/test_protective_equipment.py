@@ -4,6 +4,7 @@ Workers come from construction photos that the models were not trained on, where
 """
 
 import io
+import re
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -276,6 +277,19 @@ def test_four_megabytes_inline_and_fifteen_from_a_bucket(
     assert caught.value.response["Error"]["Code"] == "ImageTooLargeException"
 
 
+def test_boxes_are_those_of_the_upright_picture(rekognition: "RekognitionClient", officer: bytes) -> None:
+    """A portrait that is stored lying on its side, with an orientation."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = io.BytesIO()
+    lying = Image.open(io.BytesIO(officer)).transpose(Image.Transpose.ROTATE_90)
+    lying.save(file, "JPEG", quality=95, exif=exif)
+    (upright, *_), (found, *_) = (ask(rekognition, picture)["Persons"] for picture in (officer, file.getvalue()))
+    assert found["BoundingBox"] == pytest.approx(upright["BoundingBox"], abs=0.05)
+    assert parts(found) == parts(upright)
+    assert [part["Name"] for part in found["BodyParts"]] == ["FACE", "HEAD"]
+
+
 def test_an_empty_scene(rekognition: "RekognitionClient", photos: dict[str, Path]) -> None:
     picture = encoded(Image.open(photos["coffee"]).convert("RGB"))
     answer = ask(rekognition, picture, *ALL)
@@ -309,8 +323,9 @@ def test_of_eighteen_people_fifteen_are_listed(
 
 def test_the_command_line_says_and_draws_it(photos: dict[str, Path], tmp_path: Path) -> None:
     drawn = tmp_path / "drawn.png"
-    done = openrek("detect", "ppe", str(photos["astronaut"]), "--draw", str(drawn))
+    done = openrek("detect", "ppe", str(photos["astronaut"]), "--draw", str(drawn), "--require", "HEAD_COVER")
     assert done.returncode == 0, done.stderr
+    assert re.search(r"not worn +0", done.stdout)
     assert "FACE" in done.stdout
     assert "HEAD" in done.stdout
     with Image.open(drawn) as picture, Image.open(photos["astronaut"]) as photo:

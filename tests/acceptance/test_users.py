@@ -3,11 +3,21 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.acceptance.conftest import Server
 from tests.acceptance.pictures import People
-from tests.acceptance.test_collections import UNKNOWN, collection, index, new_collection, people, status
+from tests.acceptance.test_collections import (
+    UNKNOWN,
+    collection,
+    index,
+    new_collection,
+    people,
+    status,
+    write_faces,
+)
 
 if TYPE_CHECKING:
     from types_boto3_rekognition import RekognitionClient
@@ -73,6 +83,50 @@ def test_a_user_id_is_given_once_but_a_token_may_repeat(rekognition: "Rekognitio
     assert rekognition.list_users(CollectionId=collection)["Users"] == []
 
 
+def test_a_token_repeats_the_answer_of_every_change(rekognition: "RekognitionClient", indexed: Indexed) -> None:
+    name, face = indexed.collection, indexed.astronauts[0]
+    rekognition.create_user(CollectionId=name, UserId="u")
+    change: Any = {"CollectionId": name, "UserId": "u", "FaceIds": [face]}
+    first = parts(rekognition.associate_faces(**change, ClientRequestToken="give"))
+    assert first == {"AssociatedFaces": [{"FaceId": face}], "UnsuccessfulFaceAssociations": [], "UserStatus": "ACTIVE"}
+    taken = parts(rekognition.disassociate_faces(**change, ClientRequestToken="take"))
+    assert parts(rekognition.associate_faces(**change, ClientRequestToken="give")) == first  # and does nothing
+    assert rekognition.list_faces(CollectionId=name, UserId="u")["Faces"] == []
+    assert parts(rekognition.disassociate_faces(**change, ClientRequestToken="take")) == taken
+    other: Any = {**change, "FaceIds": [indexed.hopper]}
+    for ask, token in ((rekognition.associate_faces, "give"), (rekognition.disassociate_faces, "take")):
+        with pytest.raises(rekognition.exceptions.IdempotentParameterMismatchException, match="already in use"):
+            ask(**other, ClientRequestToken=token)
+    rekognition.delete_user(CollectionId=name, UserId="u", ClientRequestToken="gone")
+    rekognition.delete_user(CollectionId=name, UserId="u", ClientRequestToken="gone")
+    with pytest.raises(rekognition.exceptions.ResourceNotFoundException):
+        rekognition.delete_user(CollectionId=name, UserId="u", ClientRequestToken="gone-too")
+
+
+def test_a_user_that_is_not_there(rekognition: "RekognitionClient", indexed: Indexed) -> None:
+    change: Any = {"CollectionId": indexed.collection, "UserId": "nobody", "FaceIds": [indexed.hopper]}
+    for ask in (rekognition.associate_faces, rekognition.disassociate_faces):
+        with pytest.raises(ClientError, match="The user id: nobody does not exist") as caught:
+            ask(**change)
+        assert status(caught) == ("ResourceNotFoundException", 400)
+
+
+def test_a_user_has_at_most_a_hundred_faces(rekognition: "RekognitionClient", server: Server, collection: str) -> None:
+    faces = write_faces(server, collection, np.ones((102, 128)))
+    rekognition.create_user(CollectionId=collection, UserId="u")
+    answer = rekognition.associate_faces(CollectionId=collection, UserId="u", FaceIds=faces[:100])
+    assert len(answer["AssociatedFaces"]) == 100
+    with pytest.raises(rekognition.exceptions.ServiceQuotaExceededException, match="at most 100 faces"):
+        rekognition.associate_faces(CollectionId=collection, UserId="u", FaceIds=faces[100:])
+    assert len(rekognition.list_faces(CollectionId=collection, UserId="u", MaxResults=4096)["Faces"]) == 100
+    again = rekognition.associate_faces(CollectionId=collection, UserId="u", FaceIds=faces[:100])
+    assert parts(again) == {"AssociatedFaces": [], "UnsuccessfulFaceAssociations": [], "UserStatus": "ACTIVE"}
+    # matches name the user of a face
+    found = rekognition.search_faces(CollectionId=collection, FaceId=faces[101])["FaceMatches"]
+    assert [match["Face"].get("UserId") for match in found].count("u") == 100
+    assert len(found) == 101
+
+
 def test_an_associated_face_is_kept(rekognition: "RekognitionClient", indexed: Indexed) -> None:
     name, face = indexed.collection, indexed.astronauts[0]
     rekognition.create_user(CollectionId=name, UserId="u")
@@ -122,6 +176,9 @@ def test_what_keeps_a_face_from_a_user(rekognition: "RekognitionClient", indexed
         {"FaceId": UNKNOWN, "Reasons": ["FACE_NOT_FOUND"]},
     ]
     rekognition.disassociate_faces(CollectionId=name, UserId="v", FaceIds=[c])
+    # nobody's: in no list
+    nobodys = parts(rekognition.disassociate_faces(CollectionId=name, UserId="v", FaceIds=[c]))
+    assert nobodys == {"DisassociatedFaces": [], "UnsuccessfulFaceDisassociations": [], "UserStatus": "CREATED"}
     assert ids(associate("w", c, UserMatchThreshold=0)["AssociatedFaces"]) == [c]
 
 

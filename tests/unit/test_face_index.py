@@ -35,6 +35,7 @@ class Scene:
     def __init__(self) -> None:
         self.boxes: list[list[float]] = [[100, 100, 300, 350], [400, 100, 500, 220]]
         self.sharpness = 80.0
+        self.brightnesses: list[float] | None = None
 
     def detect(self, picture: Picture, runtime: object, *, max_faces: int = 100) -> Faces:
         count = len(self.boxes)
@@ -43,7 +44,7 @@ class Scene:
             confidences=np.full(count, 0.99, np.float32),
             landmarks=np.zeros((count, 5, 2), np.float32),
             pose=np.zeros((count, 3), np.float32),
-            brightness=np.full(count, 60, np.float32),
+            brightness=np.array(self.brightnesses or [60] * count, np.float32),
             sharpness=np.full(count, self.sharpness, np.float32),
         )
 
@@ -187,3 +188,24 @@ def test_a_collection_of_another_model(services: Services, scene: Scene, tmp_pat
     # with the older model still in the catalogue nothing has changed
     both = services_with(tmp_path, services.database, "8.0", "7.0")
     assert ids(index(both)) == face_ids
+
+
+def test_of_too_many_faces_the_worst_goes_first_even_the_largest(services: Services, scene: Scene) -> None:
+    """Without a quality bar MaxFaces still prefers faces that can be told apart; in the answer the largest is first."""
+    scene.boxes = [[0, 0, 300, 300], [300, 100, 500, 300], [500, 100, 600, 200]]
+    scene.brightnesses = [2, 60, 60]  # the largest is black
+    answer = index(services, QualityFilter="NONE", MaxFaces=1)
+    assert [round(record["Face"]["BoundingBox"]["Left"] * 800) for record in answer["FaceRecords"]] == [300]
+    assert [face["Reasons"] for face in answer["UnindexedFaces"]] == [["EXCEEDS_MAX_FACES"]] * 2
+    answer = index(services, QualityFilter="NONE", MaxFaces=2)
+    assert [round(record["Face"]["BoundingBox"]["Left"] * 800) for record in answer["FaceRecords"]] == [300, 500]
+    for options in ({}, {"MaxFaces": 3}, {"MaxFaces": 1000}):
+        answer = index(services, QualityFilter="NONE", **options)
+        assert [round(record["Face"]["BoundingBox"]["Left"] * 800) for record in answer["FaceRecords"]] == [0, 300, 500]
+        assert answer["UnindexedFaces"] == []
+
+
+def test_the_quality_bar_is_auto_by_default(services: Services, scene: Scene) -> None:
+    scene.brightnesses = [2, 60]
+    assert index(services) == index(services, QualityFilter="AUTO")
+    assert [face["Reasons"] for face in index(services)["UnindexedFaces"]] == [["LOW_BRIGHTNESS"]]

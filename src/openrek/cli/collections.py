@@ -31,7 +31,7 @@ REPLACED_FOR: Final = 10.5
 
 CollectionArgument = Annotated[str, typer.Argument(metavar="COLLECTION", help="The collection's id.")]
 RegionOption = Annotated[
-    str | None, typer.Option("--region", help="The collection's region [env: OPENREK_REGION].", show_default=False)
+    str | None, typer.Option("--region", help="The collection's region \\[env: OPENREK_REGION].", show_default=False)
 ]
 
 

@@ -19,7 +19,7 @@ console_err = Console(stderr=True)
 
 HomeOption = Annotated[
     Path | None,
-    typer.Option("--home", help="Folder of the database, keys and buckets [env: OPENREK_HOME].", show_default=False),
+    typer.Option("--home", help="Folder of the database, keys and buckets \\[env: OPENREK_HOME].", show_default=False),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 

@@ -1,7 +1,9 @@
-"""`openrek detect labels|faces|text|moderation|ppe`: the same answers as the server's, for files, without a server."""
+"""`openrek detect labels|faces|celebrities|text|moderation|ppe`: the same answers as the server's, for files, without a
+server."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,15 +11,18 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from openrek.cli.common import JsonOption, console, console_err, services_from, settings_from
+from openrek.cli.common import HomeOption, JsonOption, console, console_err, services_from, settings_from
 from openrek.cli.photos import drawing_targets, find_photos
 from openrek.cli.progress import work_bar
 from openrek.cli.tables import (
+    attributes_table,
+    celebrities_table,
     equipment_table,
     faces_table,
     labels_table,
     moderation_table,
     properties_table,
+    summary_table,
     text_table,
 )
 from openrek.contract.call import Call, Caller
@@ -37,6 +42,14 @@ ProfileOption = Annotated[
 ]
 
 LOCAL_FILE_LIMIT = 1 << 30
+
+
+class Cover(StrEnum):
+    """Kinds of protective equipment by what they cover."""
+
+    FACE_COVER = "FACE_COVER"
+    HAND_COVER = "HAND_COVER"
+    HEAD_COVER = "HEAD_COVER"
 
 
 @app.command()
@@ -60,12 +73,31 @@ def labels(
 @app.command()
 def faces(
     photos: PhotosArgument,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also age, gender, expression, glasses, beard ... and 30 landmarks.")
+    ] = False,
     as_json: JsonOption = False,
     draw: DrawOption = None,
     profile: ProfileOption = Profile.RELAXED,
 ) -> None:
     """The faces in the photos: where, how sure, which way they look, how sharp and bright."""
-    _detect("DetectFaces", photos, {}, (faces_table,), as_json=as_json, draw=draw, profile=profile)
+    request = {"Attributes": ["ALL"]} if everything else {}
+    tables = (faces_table, attributes_table) if everything else (faces_table,)
+    _detect("DetectFaces", photos, request, tables, as_json=as_json, draw=draw, profile=profile)
+
+
+@app.command()
+def celebrities(
+    photos: PhotosArgument,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+    draw: DrawOption = None,
+    profile: ProfileOption = Profile.RELAXED,
+) -> None:
+    """Well-known people in the photos, of the gallery that `openrek celebrities import` fills."""
+    _detect(
+        "RecognizeCelebrities", photos, {}, (celebrities_table,), as_json=as_json, draw=draw, profile=profile, home=home
+    )
 
 
 @app.command()
@@ -102,12 +134,29 @@ def moderation(
 @app.command()
 def ppe(
     photos: PhotosArgument,
+    require: Annotated[
+        list[Cover] | None,
+        typer.Option(
+            help="A cover that everyone must wear; may be given several times. Says who does.",
+            case_sensitive=False,
+            show_default=False,
+        ),
+    ] = None,
+    min_confidence: Annotated[
+        float, typer.Option(min=0, max=100, help="With --require: how sure that must be; below 50 means 50.")
+    ] = 80.0,
     as_json: JsonOption = False,
     draw: DrawOption = None,
     profile: ProfileOption = Profile.RELAXED,
 ) -> None:
-    """Protective equipment on the people in the photos: hard hats, helmets and masks. Hands are not seen."""
-    _detect("DetectProtectiveEquipment", photos, {}, (equipment_table,), as_json=as_json, draw=draw, profile=profile)
+    """Protective equipment on the people in the photos: hard hats, helmets and masks; hands with a detector of one's
+    own."""
+    request: dict[str, Any] = {}
+    if require:
+        required = [cover.value for cover in dict.fromkeys(require)]
+        request = {"SummarizationAttributes": {"MinConfidence": min_confidence, "RequiredEquipmentTypes": required}}
+    tables = (equipment_table, summary_table) if require else (equipment_table,)
+    _detect("DetectProtectiveEquipment", photos, request, tables, as_json=as_json, draw=draw, profile=profile)
 
 
 def _given(**options: Any) -> dict[str, Any]:
@@ -123,6 +172,7 @@ def _detect(
     as_json: bool,
     draw: Path | None,
     profile: Profile,
+    home: Path | None = None,
 ) -> None:
     """Run one operation's own handler over the photos. A photo that cannot be read is named and the rest goes on; the
     exit status is then 1."""
@@ -131,7 +181,8 @@ def _detect(
 
     found = find_photos(photos)
     targets = drawing_targets(found, draw) if draw is not None else {}
-    settings = settings_from(profile=profile, max_image_bytes=LOCAL_FILE_LIMIT if profile is Profile.RELAXED else None)
+    lifted = LOCAL_FILE_LIMIT if profile is Profile.RELAXED else None
+    settings = settings_from(home=home, profile=profile, max_image_bytes=lifted)
     services = services_from(settings)
     handler = load_operations()[name].handler
     failed = 0

@@ -26,6 +26,8 @@ def annotated(photo: Path, *answers: Mapping[str, Any]) -> "Image":
         lines = [item for item in answer.get("TextDetections", ()) if item["Type"] == "LINE"]
         marks += text_marks(lines, size)
         marks += face_marks(answer.get("FaceDetails", ()), size)
+        marks += face_marks(answer.get("UnrecognizedFaces", ()), size)
+        marks += celebrity_marks(answer.get("CelebrityFaces", ()), size)
         marks += equipment_marks(answer.get("Persons", ()), size)
         legend += [f"{label['Name']} {label['Confidence']:.0f}%" for label in answer.get("Labels", ())]
         legend += [f"{number}  {line['DetectedText']}" for number, line in enumerate(lines, 1)]
@@ -57,6 +59,18 @@ def face_marks(faces: Sequence[Mapping[str, Any]], size: Size) -> list[Mark]:
             colour_key="face",
         )
         for face in faces
+    ]
+
+
+def celebrity_marks(people: Sequence[Mapping[str, Any]], size: Size) -> list[Mark]:
+    """A box around every face of someone in the gallery, with the name."""
+    return [
+        Mark(
+            box=_box(person["Face"]["BoundingBox"], size),
+            text=f"{person['Name']} {person['MatchConfidence']:.0f}%",
+            colour_key=person["Id"],
+        )
+        for person in people
     ]
 
 

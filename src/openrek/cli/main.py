@@ -21,6 +21,7 @@ from openrek.cli import (
     models,
     reviews,
     serve,
+    settings,
     video,
     worker,
 )
@@ -49,6 +50,7 @@ app.add_typer(reviews.app, name="reviews")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(keys.app, name="keys")
 app.add_typer(buckets.app, name="buckets")
+app.command("settings")(settings.settings)
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
 
@@ -65,7 +67,7 @@ def options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
     ] = False,
 ) -> None:
-    """Settings come from OPENREK_* environment variables; `openrek doctor` shows them."""
+    """Settings come from OPENREK_* environment variables; `openrek settings` shows them all."""
 
 
 def main() -> None:

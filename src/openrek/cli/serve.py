@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 
 
 def serve(
-    host: Annotated[str | None, typer.Option(help="Address to listen on [env: OPENREK_HOST].")] = None,
-    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one [env: OPENREK_PORT].")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on \\[env: OPENREK_HOST].")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one \\[env: OPENREK_PORT].")] = None,
     public: Annotated[
         bool, typer.Option("--public", help="Allow an address that other machines can reach. Traffic is plain HTTP.")
     ] = False,
     home: HomeOption = None,
     profile: Annotated[
-        Profile | None, typer.Option(help="aws: Rekognition's limits; relaxed: wider ones [env: OPENREK_PROFILE].")
+        Profile | None, typer.Option(help="aws: Rekognition's limits; relaxed: wider ones \\[env: OPENREK_PROFILE].")
     ] = None,
     offline: Annotated[
         bool | None, typer.Option("--offline/--online", help="Never download models.", show_default=False)
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=0, help="Worker processes for stored video [env: OPENREK_JOB_WORKERS].")
+        int | None, typer.Option(min=0, help="Worker processes for stored video \\[env: OPENREK_JOB_WORKERS].")
     ] = None,
     warm: Annotated[bool, typer.Option("--warm", help="Load the models before the first call.")] = False,
     ready_file: Annotated[

@@ -1,7 +1,7 @@
 """Answers of the API as tables for people."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from rich.markup import escape
 from rich.table import Table
@@ -87,6 +87,64 @@ def faces_table(answer: Answer) -> Table:
             f"{quality['Sharpness']:.0f}",
             f"{quality['Brightness']:.0f}",
         )
+    return table
+
+
+def attributes_table(answer: Answer) -> Table:
+    """A row a face: age, gender, expression, and what else is seen of it."""
+    if not answer["FaceDetails"]:
+        return Table(box=None, show_header=False)
+    table = _table("face", "age", "gender", "looks", "seen")
+    for number, face in enumerate(answer["FaceDetails"], 1):
+        age, gender, looks = face["AgeRange"], face["Gender"], face["Emotions"][0]
+        flags = {name: face[name]["Value"] for name in _FLAGS}
+        table.add_row(
+            str(number),
+            f"{age['Low']} to {age['High']}",
+            f"{gender['Value'].lower()} {gender['Confidence']:.0f}",
+            f"{looks['Type'].lower()} {looks['Confidence']:.0f}",
+            ", ".join(_FLAGS[name][not seen] for name, seen in flags.items() if _FLAGS[name][not seen]),
+        )
+    return table
+
+
+_FLAGS: Final = {
+    "Smile": ("smile", ""),
+    "Eyeglasses": ("glasses", ""),
+    "Sunglasses": ("sunglasses", ""),
+    "Beard": ("beard", ""),
+    "Mustache": ("moustache", ""),
+    "EyesOpen": ("", "eyes closed"),
+    "MouthOpen": ("mouth open", ""),
+    "FaceOccluded": ("partly covered", ""),
+}
+"""What is said of a face where a flag is true, and where it is false."""
+
+
+def celebrities_table(answer: Answer) -> Table:
+    """A row a face of someone in the gallery; how many others there are."""
+    others = len(answer["UnrecognizedFaces"])
+    if not answer["CelebrityFaces"]:
+        return _nothing(f"nobody of the gallery; {others} other face{'' if others == 1 else 's'}")
+    table = _table("who", "%", "id", "left, top  width x height", "urls")
+    for person in answer["CelebrityFaces"]:
+        place = _place(person["Face"]["BoundingBox"])
+        name, urls = escape(person["Name"]), escape(" ".join(person["Urls"]))
+        table.add_row(name, f"{person['MatchConfidence']:.1f}", person["Id"], place, urls)
+    if others:
+        table.add_row(f"[dim]{others} other{'' if others == 1 else 's'}[/]", "", "", "", "")
+    return table
+
+
+def summary_table(answer: Answer) -> Table:
+    """Which persons wear all that is required."""
+    table = _table("all that is required", "persons")
+    for text, name in (
+        ("worn", "PersonsWithRequiredEquipment"),
+        ("not worn", "PersonsWithoutRequiredEquipment"),
+        ("cannot be told", "PersonsIndeterminate"),
+    ):
+        table.add_row(text, ", ".join(map(str, answer["Summary"][name])) or "[dim]nobody[/]")
     return table
 
 

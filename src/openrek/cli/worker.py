@@ -21,7 +21,7 @@ def worker(
     home: HomeOption = None,
     profile: Annotated[
         Profile | None,
-        typer.Option(help="aws: H.264 in MP4 or MOV; relaxed: what FFmpeg reads [env: OPENREK_PROFILE]."),
+        typer.Option(help="aws: H.264 in MP4 or MOV; relaxed: what FFmpeg reads \\[env: OPENREK_PROFILE]."),
     ] = None,
     offline: Annotated[
         bool | None, typer.Option("--offline/--online", help="Never download models.", show_default=False)

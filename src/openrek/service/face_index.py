@@ -11,7 +11,7 @@ from openrek.contract.errors import ServiceQuotaExceededException
 from openrek.service.collections import find_collection, still_there
 from openrek.service.face_attributes import selected_attributes
 from openrek.service.face_model import model_of
-from openrek.service.face_quality import EXCEEDS_MAX_FACES, quality_reasons
+from openrek.service.face_quality import EXCEEDS_MAX_FACES, LOWEST, quality_reasons
 from openrek.service.faces import bounding_box, face_details
 from openrek.service.images import decode_request_image, open_request_image
 from openrek.service.operation import Response, operation
@@ -45,7 +45,7 @@ SAME_FACE: Final = 0.7
 
 @operation("IndexFaces")
 def index_faces(request: "IndexFacesRequestTypeDef", call: Call, services: Services) -> Response:
-    """Keep the faces of a picture: those above the quality bar, the MaxFaces largest of them; all or none are kept."""
+    """Keep the faces of a picture: those above the quality bar, the best and largest MaxFaces of them; all or none."""
     collection = find_collection(call, services, request["CollectionId"])
     model = model_of(collection, services)
     attributes = selected_attributes(request.get("DetectionAttributes", ()))
@@ -159,9 +159,14 @@ def face_member(face: StoredFace) -> "FaceTypeDef":
 
 
 def _reasons(faces: Faces, level: str, max_faces: int) -> list[tuple[str, ...]]:
-    """Why each face is not indexed, () for those that are. The faces come the largest first."""
+    """Why each face is not indexed, () for those that are. The faces come the largest first.
+
+    Of more than `max_faces` those of the lowest quality go first (which a level other than NONE has left out already),
+    then the smallest.
+    """
     reasons = [quality_reasons(faces, index, level) for index in range(len(faces))]
     passed = [index for index in range(len(faces)) if not reasons[index]]
+    passed.sort(key=lambda index: bool(quality_reasons(faces, index, LOWEST)))  # stable: the largest stay first
     for index in passed[max_faces:]:
         reasons[index] = (EXCEEDS_MAX_FACES,)
     return reasons

@@ -23,6 +23,8 @@ from typing import Final
 from openrek.vision.faces import Faces
 
 NONE: Final = "NONE"
+LOWEST: Final = "LOW"
+"""The most lenient level that leaves anything out."""
 EXCEEDS_MAX_FACES: Final = "EXCEEDS_MAX_FACES"
 FACE_NOT_LARGEST: Final = "FACE_NOT_LARGEST"
 

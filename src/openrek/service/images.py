@@ -92,12 +92,13 @@ def _image_bytes(image: "ImageTypeDef", settings: Settings, objects: ObjectStore
     if s3_object is not None:
         return _fetch(s3_object, settings, objects)
     data = cast(bytes, inline)
-    limit = settings.inline_image_limit
-    if max_bytes is not None and not settings.relaxed:
-        limit = min(limit, max_bytes)
+    limit, lifts = settings.inline_image_limit, "OPENREK_MAX_IMAGE_BYTES"
+    if max_bytes is not None and not settings.relaxed and max_bytes < limit:
+        limit, lifts = max_bytes, "OPENREK_PROFILE=relaxed"
     if len(data) > limit:
         raise ImageTooLargeException(
-            f"Image size is too large: {len(data):,} bytes; at most {limit:,} are accepted inline"
+            f"Image size is too large: {len(data):,} bytes; at most {limit:,} are accepted inline. "
+            f"The setting {lifts} lifts the limit."
         )
     return data
 
@@ -120,7 +121,8 @@ def _fetch(s3_object: "S3ObjectTypeDef", settings: Settings, objects: ObjectStor
 def _check_longest_side(width: int, height: int, max_side: int | None) -> None:
     if max_side is not None and max(width, height) > max_side:
         raise InvalidParameterException(
-            f"Input image dimensions {width} x {height} exceed maximum dimension size of {max_side} pixels"
+            f"Input image dimensions {width} x {height} exceed maximum dimension size of {max_side} pixels. "
+            "The setting OPENREK_PROFILE=relaxed lifts the limit."
         )
 
 

@@ -1,0 +1,47 @@
+"""`openrek settings` and the page of all settings."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from openrek.cli.main import app
+from openrek.cli.settings import all_settings, page
+from openrek.settings import Settings
+
+PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"OPENREK_{name.upper()}", raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def test_the_page_is_current() -> None:
+    """Otherwise run: openrek settings --markdown > docs/settings.md"""
+    assert PAGE.read_text(encoding="utf-8") == page(list(all_settings(Settings())))
+    shown = CliRunner().invoke(app, ["settings", "--markdown"])
+    assert shown.stdout == PAGE.read_text(encoding="utf-8")
+
+
+def test_every_setting_is_explained() -> None:
+    found = list(all_settings(Settings()))
+    assert len(found) == len(Settings.model_fields)
+    assert [each.variable for each in found if not each.about] == []
+
+
+def test_what_is_set_comes_first_and_no_password_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENREK_DATABASE_URL", "postgresql://me:secret@host/name")
+    monkeypatch.setenv("OPENREK_CHUNK_SECONDS", "30")
+    shown = CliRunner().invoke(app, ["settings"]).stdout
+    lines = [line.split() for line in shown.splitlines()]
+    assert [line[:2] for line in lines[1:3]] == [["OPENREK_DATABASE_URL", "(set)"], ["OPENREK_CHUNK_SECONDS", "30"]]
+    assert "secret" not in shown
+    answer = json.loads(CliRunner().invoke(app, ["settings", "--json"]).stdout)["Settings"]
+    chunk = {"Variable": "OPENREK_CHUNK_SECONDS", "Value": "30", "Default": "60", "Set": True}
+    assert chunk in answer
+    assert [each["Variable"] for each in answer if each["Set"]] == ["OPENREK_DATABASE_URL", "OPENREK_CHUNK_SECONDS"]
+    assert "secret" not in json.dumps(answer)
