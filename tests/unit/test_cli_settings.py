@@ -36,9 +36,9 @@ def test_every_setting_is_explained() -> None:
 def test_what_is_set_comes_first_and_no_password_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENREK_DATABASE_URL", "postgresql://me:secret@host/name")
     monkeypatch.setenv("OPENREK_CHUNK_SECONDS", "30")
-    shown = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["settings"]).stdout
-    lines = [line.split() for line in shown.splitlines()]
-    assert [line[:2] for line in lines[1:3]] == [["OPENREK_DATABASE_URL", "(set)"], ["OPENREK_CHUNK_SECONDS", "30"]]
+    shown = CliRunner().invoke(app, ["settings"]).stdout
+    lines = [line.split() for line in shown.splitlines() if line.startswith(" OPENREK_")]  # a narrow table wraps
+    assert [line[:2] for line in lines[:2]] == [["OPENREK_DATABASE_URL", "(set)"], ["OPENREK_CHUNK_SECONDS", "30"]]
     assert "secret" not in shown
     answer = json.loads(CliRunner().invoke(app, ["settings", "--json"]).stdout)["Settings"]
     chunk = {"Variable": "OPENREK_CHUNK_SECONDS", "Value": "30", "Default": "60", "Set": True}
