@@ -23,6 +23,10 @@ OWN = (
     "fire",
     "smoke",
 )
+OWN_BRANCH = ("person", "knife", *OWN)
+"""What the branch of this project's own sets tells apart. Knives in hands are unlike COCO's on tables; people on building
+sites are learnt here too."""
+
 NAMES = COCO + OWN
 INDEX = {name: number for number, name in enumerate(NAMES)}
 
