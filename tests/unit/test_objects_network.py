@@ -1,4 +1,4 @@
-"""The detector's network: that it is YOLOX-Nano to begin with, number for number."""
+"""The detector's training: that the network is YOLOX-Nano to begin with, number for number, and what it is taught."""
 
 import os
 from pathlib import Path
@@ -9,9 +9,13 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="training needs openrek[train]")
 
+from training.objects import losses  # noqa: E402
+from training.objects.batches import hand_target, hue, own_target  # noqa: E402
+from training.objects.classes import COCO, INDEX, OWN_BRANCH, UNKNOWN  # noqa: E402
 from training.objects.network import Detector, corners_of, grid, start  # noqa: E402
+from training.objects.samples import IGNORED, TAUGHT, TRUTH, Boxes  # noqa: E402
 
 from openrek.vision.objects.forms import decode_yolox  # noqa: E402
 
@@ -76,3 +80,60 @@ def test_both_branches_answer_every_cell() -> None:
     assert sure is not None
     assert none is None
     assert strides.tolist().count(8.0) == 96
+
+
+def test_each_branch_learns_its_own_boxes_of_a_canvas() -> None:
+    kinds = np.array([TRUTH, TAUGHT, IGNORED, TRUTH, TRUTH])
+    names = ("car", "person", "person", "knife", "pistol")
+    boxes = Boxes(np.zeros((5, 4), np.float32), np.array([INDEX[name] for name in names]), kinds, np.ones(5, "f4") / 2)
+    own = own_target(boxes, ["weapon-boxes"])
+    assert [OWN_BRANCH[kind] for kind in own.classes] == ["person", "knife", "pistol"]
+    assert own.weights.amax(1).tolist() == pytest.approx([0.575, 1, 1])
+    assert [OWN_BRANCH[kind] for kind in own.ignored_classes] == ["person"]
+    unknown = {name for name, there in zip(OWN_BRANCH, own.known, strict=True) if not there}
+    assert unknown == set(UNKNOWN["weapon-boxes"])
+    hand = hand_target(boxes, ["street-boxes"])
+    assert [COCO[kind] for kind in hand.classes] == ["car"]
+    assert {COCO[kind] for kind in np.flatnonzero(hand.known.numpy())} == {"car", "person", "cat", "train", "bus"}
+    both = hand_target(boxes, ["street-boxes", "ppe-boxes"])
+    assert {COCO[kind] for kind in np.flatnonzero(both.known.numpy())} == {"person"}
+
+
+def test_turning_colours_leaves_greys() -> None:
+    turned = hue(0.7) @ np.float32([50, 50, 50])
+    assert turned == pytest.approx([50, 50, 50], abs=1e-3)
+    assert hue(2 * np.pi / 3) @ np.float32([9, 0, 0]) == pytest.approx([0, 9, 0], abs=1e-3)
+
+
+def target(boxes: list[list[float]], classes: list[int], drawn: list[int]) -> losses.Target:
+    """What is drawn of a picture, as the branch `everyday` learns it."""
+    weights = torch.zeros(len(boxes), len(COCO))
+    weights[torch.arange(len(boxes)), torch.tensor(classes, dtype=torch.long)] = 1
+    mask = torch.zeros(len(COCO), dtype=torch.bool)
+    mask[drawn] = True
+    none = torch.zeros(0, 4), torch.zeros(0, dtype=torch.long)
+    return losses.Target(torch.tensor(boxes).reshape(-1, 4), torch.tensor(classes).long(), weights, *none, mask)
+
+
+def test_the_everyday_branch_is_held_to_its_teacher_but_for_what_is_drawn() -> None:
+    points, strides = grid(64, 64)
+    cells = len(points)
+    dog, cat = COCO.index("dog"), COCO.index("cat")
+    logits, raw, sure = torch.full((1, cells, 80), -9.0), torch.zeros(1, cells, 4), torch.full((1, cells, 1), -9.0)
+    # the teacher sees a dog in the middle and a cat in a corner
+    for cell, kind in ((int((points - 36).norm(dim=1)[:64].argmin()), dog), (0, cat)):
+        logits[0, cell, kind], sure[0, cell], raw[0, cell, :2] = 9.0, 9.0, 0.5
+    answer = tuple(value.clone().requires_grad_() for value in (logits, raw, sure))
+
+    def push(target: losses.Target) -> torch.Tensor:
+        """How the objectness of each cell is pushed."""
+        parts = losses.held(answer, (logits, raw, sure), points, strides, [target])
+        return torch.autograd.grad(sum(parts.values()), answer[2])[0][0, :, 0]
+
+    alone = push(target([], [], []))
+    assert float(alone.abs().max()) < 1e-6  # nothing is drawn: it answers as its teacher does
+    lie = push(target([], [], [cat]))
+    assert float(lie[0]) > 0.1  # cats are drawn wherever there are any, and here there is none
+    assert float(lie[1:].abs().max()) < 1e-6
+    shown = push(target([[20.0, 20.0, 50.0, 50.0]], [cat], []))
+    assert float(shown.min()) < -0.1  # a drawn cat that the teacher does not see is to be found

@@ -24,8 +24,8 @@ OWN = (
     "smoke",
 )
 OWN_BRANCH = ("person", "knife", *OWN)
-"""What the branch of this project's own sets tells apart. Knives in hands are unlike COCO's on tables; people on building
-sites are learnt here too."""
+"""What the branch of this project's own sets tells apart. Knives in hands are unlike COCO's on tables; people on
+building sites are learnt here too."""
 
 NAMES = COCO + OWN
 INDEX = {name: number for number, name in enumerate(NAMES)}
@@ -74,12 +74,12 @@ VEHICLES = ("car", "truck", "bus")
 """A box of these is a box of `vehicle` too."""
 
 SHARE = {
-    "street-boxes": 0.30,
-    "ppe-boxes": 0.27,
-    "weapon-boxes": 0.12,
-    "smoking-boxes": 0.07,
-    "face-mask-boxes": 0.08,
-    "playing-cards": 0.03,
+    "street-boxes": 0.20,
+    "ppe-boxes": 0.32,
+    "weapon-boxes": 0.15,
+    "smoking-boxes": 0.08,
+    "face-mask-boxes": 0.10,
+    "playing-cards": 0.02,
     "fire-boxes": 0.06,
     "objects-101": 0.07,
 }

@@ -1,10 +1,10 @@
 """The detector: YOLOX-Nano's form, its lower trunk shared by two branches.
 
 YOLOX-Nano (Ge et al. 2021, arXiv:2107.08430; Apache-2.0) is a depthwise CSPDarknet, a path-aggregation neck and
-decoupled heads at strides 8, 16 and 32. Here the layers up to stride 8 are shared, and from there two copies of the rest
-go on: the branch `everyday` for COCO's 80 classes, and the branch `own` for the classes that this project's sets add.
-Both start from YOLOX-Nano's weights (`start`), whose normalisation is folded into the convolutions; none is left to
-train.
+decoupled heads at strides 8, 16 and 32. Here the layers up to stride 8 are shared, and from there two copies of the
+rest go on: the branch `everyday` for COCO's 80 classes, and the branch `own` for the classes that this project's sets
+add. Both start from YOLOX-Nano's weights (`start`), whose normalisation is folded into the convolutions; none is left
+to train.
 """
 
 import math
