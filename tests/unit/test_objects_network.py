@@ -86,17 +86,18 @@ def test_each_branch_learns_its_own_boxes_of_a_canvas() -> None:
     kinds = np.array([TRUTH, TAUGHT, IGNORED, TRUTH, TRUTH])
     names = ("car", "person", "person", "knife", "pistol")
     boxes = Boxes(np.zeros((5, 4), np.float32), np.array([INDEX[name] for name in names]), kinds, np.ones(5, "f4") / 2)
-    own = own_target(boxes, ["weapon-boxes"])
+    own = own_target([("weapon-boxes", boxes)])
     assert [OWN_BRANCH[kind] for kind in own.classes] == ["person", "knife", "pistol"]
     assert own.weights.amax(1).tolist() == pytest.approx([0.575, 1, 1])
     assert [OWN_BRANCH[kind] for kind in own.ignored_classes] == ["person"]
     unknown = {name for name, there in zip(OWN_BRANCH, own.known, strict=True) if not there}
     assert unknown == set(UNKNOWN["weapon-boxes"])
-    hand = hand_target(boxes, ["street-boxes"])
+    hand = hand_target([("street-boxes", boxes)])
     assert [COCO[kind] for kind in hand.classes] == ["car"]
     assert {COCO[kind] for kind in np.flatnonzero(hand.known.numpy())} == {"car", "person", "cat", "train", "bus"}
-    both = hand_target(boxes, ["street-boxes", "ppe-boxes"])
-    assert {COCO[kind] for kind in np.flatnonzero(both.known.numpy())} == {"person"}
+    both = hand_target([("street-boxes", boxes), ("ppe-boxes", boxes)])
+    assert [COCO[kind] for kind in both.classes] == ["car"]
+    assert not both.known.any()
 
 
 def test_turning_colours_leaves_greys() -> None:

@@ -92,23 +92,23 @@ def _place(canvas: Pixels, pixels: Pixels, boxes: Boxes, window: tuple[int, int,
     return moved[seen]
 
 
-def canvas_of(samples: "Draw", side: int, recipe: Recipe, random: Random) -> tuple[Pixels, Boxes, list[str]]:
-    """One canvas (side, side, 3), its boxes and the sets of its pictures."""
+def canvas_of(samples: "Draw", side: int, recipe: Recipe, random: Random) -> tuple[Pixels, list[tuple[str, Boxes]]]:
+    """One canvas (side, side, 3), and for each of its pictures the set and the boxes on the canvas."""
     canvas = np.full((side, side, 3), FILL, np.uint8)
     if random.random() < recipe.together:
         x, y = (int(side * random.uniform(0.3, 0.7)) for _ in range(2))
         windows = [(0, 0, x, y), (x, 0, side, y), (0, y, x, side), (x, y, side, side)]
     else:
         windows = [(0, 0, side, side)]
-    boxes, sources = [], []
+    parts = []
     for window in windows:
         sample = samples(random)
         room = max(window[2] - window[0], window[3] - window[1])
         low, high = recipe.scale if len(windows) == 1 else (0.7, 2.0)
         factor = room / max(sample.pixels.shape[:2]) * float(np.exp(random.uniform(np.log(low), np.log(high))))
-        boxes.append(_place(canvas, *_scaled(sample, min(factor, 3.0), random), window, random))
-        sources.append(sample.source)
-    return canvas, Boxes.join(boxes), sources
+        boxes = _place(canvas, *_scaled(sample, min(factor, 3.0), random), window, random)
+        parts.append((sample.source, boxes))
+    return canvas, parts
 
 
 def hue(angle: float) -> NDArray[np.float32]:
@@ -154,20 +154,29 @@ class Draw:
         return members[int(random.integers(len(members)))]
 
 
-def own_target(boxes: Boxes, sources: list[str]) -> Target:
-    """What the branch `own` learns of a canvas: all boxes of its classes, a car's also as a vehicle's."""
+Part = tuple[str, Boxes]
+"""The set of a picture, and its boxes."""
+
+LOOSE = ("ppe-boxes",)
+"""Sets whose boxes of people are too large, drawn round turned ones: the branch `everyday` is not taught them."""
+
+
+def own_target(parts: list[Part]) -> Target:
+    """What the branch `own` learns of a canvas: all boxes of its classes."""
+    boxes = Boxes.join([boxes for _, boxes in parts])
     weights = np.where(boxes.kinds == TAUGHT, np.clip(boxes.scores * 1.15, 0.4, 1.0), 1.0).astype(np.float32)
-    mask = np.logical_and.reduce([known(source) for source in sources])
+    mask = np.logical_and.reduce([known(source) for source, _ in parts])
     return _target(boxes, weights, boxes.kinds != IGNORED, mask, OWN_COLUMNS)
 
 
-def hand_target(boxes: Boxes, sources: list[str]) -> Target:
+def hand_target(parts: list[Part]) -> Target:
     """What the branch `everyday` learns of a canvas beside its teacher's answers: boxes drawn by hand, knives left out
     (those in hands are the other branch's)."""
-    mask = np.logical_and.reduce([drawn(source) for source in sources])
+    mask = np.logical_and.reduce([drawn(source) & (source not in LOOSE) for source, _ in parts])
     mask[INDEX["knife"]] = False
-    use = boxes[(boxes.kinds != TAUGHT) & (boxes.classes != INDEX["knife"])]
-    return _target(use, np.ones(len(use), np.float32), use.kinds == TRUTH, mask, HAND_COLUMNS)
+    boxes = Boxes.join([boxes for source, boxes in parts if source not in LOOSE])
+    boxes = boxes[(boxes.kinds != TAUGHT) & (boxes.classes != INDEX["knife"])]
+    return _target(boxes, np.ones(len(boxes), np.float32), boxes.kinds == TRUTH, mask, HAND_COLUMNS)
 
 
 def _target(
@@ -213,10 +222,10 @@ class Canvases(IterableDataset[Batch]):
             side = int(random.choice(self.recipe.sides))
             pixels, own, hand = [], [], []
             for _ in range(self.recipe.batch):
-                canvas, boxes, sources = canvas_of(draw, side, self.recipe, random)
+                canvas, parts = canvas_of(draw, side, self.recipe, random)
                 pixels.append(recolour(canvas, random))
-                own.append(own_target(boxes, sources))
-                hand.append(hand_target(boxes, sources))
+                own.append(own_target(parts))
+                hand.append(hand_target(parts))
             yield torch.from_numpy(np.stack(pixels)), own, hand
 
 

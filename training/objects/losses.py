@@ -24,8 +24,8 @@ BOX_WEIGHT = 2.0
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """What a branch learns of one picture: boxes (G, 4), primary class (G,), weight of each class for each box (G, C); ignored boxes (I, 4) of
-    classes (I,); known (C,): the classes for which what is not boxed is absent."""
+    """What a branch learns of one picture: boxes (G, 4), primary class (G,), weight of each class for each box (G, C);
+    ignored boxes (I, 4) of classes (I,); known (C,): the classes for which what is not boxed is absent."""
 
     boxes: Tensor
     classes: Tensor

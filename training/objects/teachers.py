@@ -2,10 +2,10 @@
 
     python -m training.objects.teachers --cache CACHE
 
-Of the classes of that branch YOLOX-Nano (COCO, Apache-2.0) knows people and vehicles. What it is sure of is taught with
-its score as weight, what it doubts is left out of the loss. Where a set has boxes of a class drawn by hand, those stand,
-and its further boxes of that class are left out of the loss as well. (The branch `everyday` is held to YOLOX-Nano's
-answers while it trains, see `losses.held`.)
+Of the classes of that branch YOLOX-Nano (COCO, Apache-2.0) knows people and vehicles. What it is sure of is taught
+with its score as weight, what it doubts is left out of the loss. Where a set has boxes of a class drawn by hand, those
+stand, and its further boxes of that class are left out of the loss as well. (The branch `everyday` is held to
+YOLOX-Nano's answers while it trains, see `losses.held`.)
 """
 
 import argparse
