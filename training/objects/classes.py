@@ -27,6 +27,15 @@ OWN_BRANCH = ("person", "knife", *OWN)
 """What the branch of this project's own sets tells apart. Knives in hands are unlike COCO's on tables; people on
 building sites are learnt here too."""
 
+UNSEEN = ("toaster", "hair_drier", "parking_meter")
+"""COCO's classes that are not reported: no photo at hand shows one, and YOLOX-Nano hardly finds them."""
+
+EVERYDAY = (*(name for name in COCO if name not in (*UNSEEN, "knife", "person")), "person")
+"""What is reported of the branch `everyday`."""
+
+OWN_REPORTED = OWN_BRANCH[1:]
+"""What is reported of the branch `own`."""
+
 NAMES = COCO + OWN
 INDEX = {name: number for number, name in enumerate(NAMES)}
 
