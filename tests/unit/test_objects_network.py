@@ -13,11 +13,12 @@ torch = pytest.importorskip("torch", reason="training needs openrek[train]")
 
 from training.objects import losses  # noqa: E402
 from training.objects.batches import hand_target, hue, own_target  # noqa: E402
-from training.objects.classes import COCO, INDEX, OWN_BRANCH, UNKNOWN  # noqa: E402
+from training.objects.classes import COCO, INDEX, OWN_BRANCH, PERSON_SHARE, UNKNOWN  # noqa: E402
+from training.objects.export import export  # noqa: E402
 from training.objects.network import Detector, corners_of, grid, start  # noqa: E402
 from training.objects.samples import IGNORED, TAUGHT, TRUTH, Boxes  # noqa: E402
 
-from openrek.vision.objects.forms import decode_yolox  # noqa: E402
+from openrek.vision.objects.forms import decode_sides, decode_yolox  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 SHAPES = {"w": (16, 3, 6, 6), "b": (16,)}
@@ -138,3 +139,34 @@ def test_the_everyday_branch_is_held_to_its_teacher_but_for_what_is_drawn() -> N
     assert float(lie[1:].abs().max()) < 1e-6
     shown = push(target([[20.0, 20.0, 50.0, 50.0]], [cat], []))
     assert float(shown.min()) < -0.1  # a drawn cat that the teacher does not see is to be found
+
+
+@pytest.mark.filterwarnings("ignore")  # the exporter's own
+def test_the_file_answers_for_both_branches_and_people_from_both(tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript", reason="the exporter of PyTorch needs it")
+    torch.manual_seed(3)
+    net = Detector().eval()
+    pixels = np.random.default_rng(3).integers(0, 256, (1, 64, 96, 3)).astype(np.uint8)
+    with torch.no_grad():
+        fine = net.lower(torch.from_numpy(pixels).permute(0, 3, 1, 2).float())
+        logits, raw, sure = net.everyday(fine)
+        own_logits, own_raw, _ = net.own(fine)
+    assert sure is not None
+    path = tmp_path / "two.onnx"
+    export(net, ("dog", "person"), ("person", "pistol"), {}, path)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    scores, sides = session.run(None, {"pixels": pixels})
+    assert session.get_modelmeta().custom_metadata_map["names"] == '["dog", "person", "pistol"]'
+    dog, person = COCO.index("dog"), COCO.index("person")
+    everyday = (logits[0].sigmoid() * sure[0].sigmoid()).numpy()
+    own = own_logits[0].sigmoid().numpy()
+    nothing = np.zeros(126, np.float32)
+    expected = np.stack([everyday[:, dog], everyday[:, person], nothing], 1)
+    added = np.stack(
+        [nothing, PERSON_SHARE * own[:, OWN_BRANCH.index("person")], own[:, OWN_BRANCH.index("pistol")]], 1
+    )
+    np.testing.assert_allclose(scores[0], np.concatenate([expected, added]), atol=2e-3)  # weights of half precision
+    points, strides = grid(64, 96)
+    for number, boxes in enumerate((raw, own_raw)):
+        found = decode_sides(sides[0, 126 * number : 126 * (number + 1)], 64, 96)
+        np.testing.assert_allclose(found, corners_of(boxes, points, strides)[0].numpy(), atol=0.3)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from training.faces.splits import TRAIN
-from training.objects.classes import COCO, INDEX, LABELS, NAMES, OWN, OWN_BRANCH, SHARE, UNKNOWN
+from training.objects.classes import COCO, INDEX, LABELS, LOOSE, NAMES, OWN, OWN_BRANCH, SHARE, UNKNOWN
 from training.objects.losses import Target
 from training.objects.samples import IGNORED, TAUGHT, TRUTH, Boxes, Sample, read
 
@@ -156,9 +156,6 @@ class Draw:
 
 Part = tuple[str, Boxes]
 """The set of a picture, and its boxes."""
-
-LOOSE = ("ppe-boxes",)
-"""Sets whose boxes of people are too large, drawn round turned ones: the branch `everyday` is not taught them."""
 
 
 def own_target(parts: list[Part]) -> Target:

@@ -19,7 +19,7 @@ from openrek.vision.image import Picture
 from openrek.vision.objects import Objects, detect_objects
 from openrek.vision.runtime import Runtime
 from training.faces.splits import TUNE
-from training.objects.classes import EVERYDAY, LABELS, OWN_REPORTED
+from training.objects.classes import EVERYDAY, LABELS, LOOSE, OWN_REPORTED
 from training.objects.export import export, load
 from training.objects.measure import Matched, isotonic, match, photos
 from training.objects.samples import Sample, read
@@ -74,8 +74,10 @@ def detect(samples: Sequence[Sample], runtime: Runtime) -> list[Objects]:
 
 
 def drawn(samples: Sequence[Sample], found: Sequence[Objects], name: str) -> Matched:
-    """Detections of a class on the pictures in which its boxes are drawn."""
-    sources = ("coco", *(source for source, labels in LABELS.items() if name in labels.values()))
+    """Detections of a class on the pictures in which its boxes are drawn; everyday ones where they are not loose."""
+    sources = ["coco", *(source for source, labels in LABELS.items() if name in labels.values())]
+    if name in EVERYDAY:
+        sources = [source for source in sources if source not in LOOSE]
     pairs = [pair for pair in zip(samples, found, strict=True) if pair[0].source in sources]
     return match([sample for sample, _ in pairs], [objects for _, objects in pairs], name)
 

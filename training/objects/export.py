@@ -16,7 +16,7 @@ from onnx import helper
 from torch import Tensor, nn
 
 from training.faces.export import halve
-from training.objects.classes import COCO, OWN_BRANCH
+from training.objects.classes import COCO, OWN_BRANCH, PERSON_SHARE
 from training.objects.network import STRIDES, Detector, sides_of
 
 
@@ -32,6 +32,7 @@ class Service(nn.Module):
         if list(everyday[len(everyday) - len(shared) :]) != shared or list(own[: len(shared)]) != shared:
             raise ValueError("classes of both branches come last among the everyday ones and first among the own")
         self.before, self.after = len(everyday) - len(shared), len(own) - len(shared)
+        self.register_buffer("share", torch.tensor([PERSON_SHARE if name == "person" else 1.0 for name in own]))
         _keep(net.everyday, [COCO.index(name) for name in everyday])
         _keep(net.own, [OWN_BRANCH.index(name) for name in own])
 
@@ -44,7 +45,7 @@ class Service(nn.Module):
             [torch.full(((rows // stride) * (columns // stride),), float(stride)) for stride in STRIDES]
         )
         scores = nn.functional.pad(logits.sigmoid() * sure.sigmoid(), (0, self.after))
-        own_scores = nn.functional.pad(own_logits.sigmoid(), (self.before, 0))
+        own_scores = nn.functional.pad(own_logits.sigmoid() * self.share, (self.before, 0))
         sides = [sides_of(boxes, strides) for boxes in (raw, own_raw)]
         return torch.cat([scores, own_scores], 1), torch.cat(sides, 1)
 
