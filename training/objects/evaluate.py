@@ -24,7 +24,7 @@ from training.objects.export import export, load
 from training.objects.measure import Matched, isotonic, match, photos
 from training.objects.samples import Sample, read
 
-SIDE = 512
+SIDE = 640
 """Longest side of the input; `[preprocess]` of the card has the same."""
 
 ENLARGE = 2.0
