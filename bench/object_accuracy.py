@@ -2,8 +2,7 @@
 its tables.
 
 CACHE is what `python -m training.objects.prepare` wrote; only pictures held back there are used. `--coco` adds photos
-with YOLO label files in the order of COCO's 80 classes. Several models are measured on the same pictures; `--nanodet`
-adds NanoDet-m, which the catalogue does not have.
+with YOLO label files in the order of COCO's 80 classes. Several models are measured on the same pictures.
 
 AP50: average precision where a box must overlap the drawn one by half (IoU). P and R: precision and recall of the boxes
 at a probability of 50 %. ECE: how far stated probabilities of 10 % and more are from the share that is right.
@@ -20,13 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 from training.faces.splits import TEST
 from training.objects.classes import COCO, LABELS
-from training.objects.measure import Matched, calibration_error, classes_of, match
-from training.objects.samples import Boxes, Sample, read
-from training.objects.teachers import NanoDet
+from training.objects.measure import Matched, calibration_error, classes_of, match, photos
+from training.objects.samples import Sample, read
 
 from bench.__main__ import table
 from openrek.settings import Settings
-from openrek.vision.image import Picture, load_image
+from openrek.vision.image import Picture
 from openrek.vision.objects import Objects, detect_objects
 from openrek.vision.runtime import Runtime
 
@@ -48,30 +46,6 @@ def of_catalogue(name: str, runtime: Runtime) -> Detector:
         return detect_objects(Picture(pixels, width, height), runtime, model=name, least=0.005)
 
     return Detector(name, detect)
-
-
-def nanodet(path: Path) -> Detector:
-    network = NanoDet(path)
-
-    def detect(pixels: NDArray[np.uint8]) -> Objects:
-        return Objects(*network(pixels, least=0.02), COCO)
-
-    return Detector("nanodet-m", detect)
-
-
-def photos(pictures: Path, labels: Path) -> list[Sample]:
-    """COCO photos with their boxes."""
-    samples = []
-    for path in sorted(pictures.glob("*.jpg")):
-        pixels = load_image(path).pixels
-        height, width = pixels.shape[:2]
-        text = labels / f"{path.stem}.txt"
-        rows = [line.split() for line in text.read_text().splitlines()] if text.exists() else []
-        shares = np.array([row[1:5] for row in rows], np.float32).reshape(-1, 4)
-        corners = np.hstack([shares[:, :2] - shares[:, 2:] / 2, shares[:, :2] + shares[:, 2:] / 2])
-        boxes = corners * np.float32([width, height, width, height])
-        samples.append(Sample("coco", path.stem, pixels, Boxes.of(boxes.tolist(), [int(row[0]) for row in rows])))
-    return samples
 
 
 def _cells(result: Matched) -> tuple[str, ...]:
@@ -119,15 +93,12 @@ def main() -> None:
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--model", nargs="+", default=["objects"])
     parser.add_argument("--coco", type=Path, nargs=2, metavar=("PICTURES", "LABELS"), action="append", default=[])
-    parser.add_argument("--nanodet", type=Path, metavar="FILE")
     options = parser.parse_args()
     settings = Settings()
     with Runtime(
         cache=settings.cache, offline=settings.offline, mirror=settings.model_mirror, threads=settings.threads
     ) as runtime:
         detectors = [of_catalogue(name, runtime) for name in options.model]
-        if options.nanodet:
-            detectors.append(nanodet(options.nanodet))
         if options.cache:
             held = [sample for sample in read(options.cache) if sample.side == TEST]
             for source in LABELS:

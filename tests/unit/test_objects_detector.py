@@ -12,7 +12,7 @@ from openrek.service.services import Services
 from openrek.settings import Settings
 from openrek.vision.image import Picture
 from openrek.vision.objects import Objects, detect_objects
-from openrek.vision.objects.forms import decode_queries, decode_yolox, one_hot
+from openrek.vision.objects.forms import decode_queries, decode_sides, decode_yolox, one_hot
 from openrek.vision.runtime import CardError, Runtime
 from tests.conftest import ROOT
 from tests.unit import detectors_kit as kit
@@ -90,6 +90,17 @@ def test_our_own_form_takes_pictures_of_any_shape(serve: Serve) -> None:
     assert found.boxes.tolist() == [[8, 8, 16, 16], [8, 8, 16, 16]]
     assert found.scores == pytest.approx([1.0, 0.5])
     assert found.names == ("fire", "smoke", "knife")
+
+
+def test_a_model_of_two_heads_answers_each_cell_twice() -> None:
+    sides = np.ones((2 * kit.CELLS, 4), np.float32)
+    sides[kit.CELLS :] = 2
+    boxes = decode_sides(sides, kit.SIDE, kit.SIDE)
+    assert boxes[9].tolist() == [11, 11, 13, 13]  # second row, second column of stride 8
+    assert boxes[kit.CELLS + 9].tolist() == [10, 10, 14, 14]
+    for count in (kit.CELLS - 1, kit.CELLS + 1):
+        with pytest.raises(CardError, match=str(count)):
+            decode_sides(np.ones((count, 4), np.float32), kit.SIDE, kit.SIDE)
 
 
 def test_scores_are_calibrated_by_class_and_then_cut(serve: Serve) -> None:

@@ -106,6 +106,11 @@ class _Depthwise(torch.autograd.Function):
         return to_x, to_weight, gradient.sum((0, 2, 3)) if ctx.biased else None, None
 
 
+def depthwise(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int) -> Tensor:
+    """A depthwise convolution, padded by half its kernel, that trains fast on a processor."""
+    return torch.as_tensor(_Depthwise.apply(x, weight.contiguous(memory_format=torch.channels_last), bias, stride))
+
+
 def _norm(channels: int) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.02)
 
@@ -124,7 +129,7 @@ def convolve(x: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Tensor:
 def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, conv: nn.Conv2d) -> Tensor:
     weight = weight.contiguous(memory_format=torch.channels_last)
     if conv.groups > 1 and torch.is_grad_enabled() and not x.is_cuda:
-        return torch.as_tensor(_Depthwise.apply(x, weight, bias, conv.stride[0]))
+        return depthwise(x, weight, bias, conv.stride[0])
     return functional.conv2d(x, weight, bias, conv.stride, conv.padding, 1, conv.groups)
 
 

@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from training.faces.splits import TRAIN
-from training.objects.classes import COCO, INDEX, NAMES, OWN, SHARE, UNKNOWN, VEHICLES
+from training.objects.classes import COCO, INDEX, LABELS, LOOSE, NAMES, OWN, OWN_BRANCH, SHARE, UNKNOWN
 from training.objects.losses import Target
-from training.objects.samples import IGNORED, TAUGHT, Boxes, Sample, read
+from training.objects.samples import IGNORED, TAUGHT, TRUTH, Boxes, Sample, read
 
 Pixels = NDArray[np.uint8]
 Random = np.random.Generator
@@ -27,16 +27,30 @@ class Recipe:
     """How pictures are drawn. sides: the canvas of a batch is one of these; together: the share of canvases that hold
     four pictures; scale: the longest side of a picture alone on its canvas, as a share of the canvas."""
 
-    sides: tuple[int, ...] = (192, 256, 320)
+    sides: tuple[int, ...] = (256, 320, 384)
     batch: int = 16
     together: float = 0.45
     scale: tuple[float, float] = (0.45, 1.8)
+
+
+OWN_COLUMNS = np.array([INDEX[name] for name in OWN_BRANCH])
+"""The classes of the branch `own`, as numbers of NAMES."""
+
+HAND_COLUMNS = np.arange(len(COCO))
+"""The classes of the branch `everyday`."""
 
 
 def known(source: str) -> NDArray[np.bool_]:
     """The classes for which what is not boxed is absent from this set's pictures."""
     mask = np.ones(len(NAMES), bool)
     mask[[INDEX[name] for name in UNKNOWN[source]]] = False
+    return mask
+
+
+def drawn(source: str) -> NDArray[np.bool_]:
+    """The classes whose boxes are drawn by hand in this set's pictures, all of them."""
+    mask = np.zeros(len(NAMES), bool)
+    mask[[INDEX[name] for name in LABELS[source].values()]] = True
     return mask
 
 
@@ -78,28 +92,37 @@ def _place(canvas: Pixels, pixels: Pixels, boxes: Boxes, window: tuple[int, int,
     return moved[seen]
 
 
-def canvas_of(samples: "Draw", side: int, recipe: Recipe, random: Random) -> tuple[Pixels, Boxes, NDArray[np.bool_]]:
-    """One canvas (side, side, 3), its boxes and the classes known throughout."""
+def canvas_of(samples: "Draw", side: int, recipe: Recipe, random: Random) -> tuple[Pixels, list[tuple[str, Boxes]]]:
+    """One canvas (side, side, 3), and for each of its pictures the set and the boxes on the canvas."""
     canvas = np.full((side, side, 3), FILL, np.uint8)
     if random.random() < recipe.together:
         x, y = (int(side * random.uniform(0.3, 0.7)) for _ in range(2))
         windows = [(0, 0, x, y), (x, 0, side, y), (0, y, x, side), (x, y, side, side)]
     else:
         windows = [(0, 0, side, side)]
-    boxes, masks = [], []
+    parts = []
     for window in windows:
         sample = samples(random)
         room = max(window[2] - window[0], window[3] - window[1])
         low, high = recipe.scale if len(windows) == 1 else (0.7, 2.0)
         factor = room / max(sample.pixels.shape[:2]) * float(np.exp(random.uniform(np.log(low), np.log(high))))
-        boxes.append(_place(canvas, *_scaled(sample, min(factor, 3.0), random), window, random))
-        masks.append(known(sample.source))
-    return canvas, Boxes.join(boxes), np.logical_and.reduce(masks)
+        boxes = _place(canvas, *_scaled(sample, min(factor, 3.0), random), window, random)
+        parts.append((sample.source, boxes))
+    return canvas, parts
+
+
+def hue(angle: float) -> NDArray[np.float32]:
+    """The matrix (3, 3) that turns colours about the axis of greys."""
+    cosine, sine = np.cos(angle), np.sin(angle) / np.sqrt(3)
+    turn = np.full((3, 3), (1 - cosine) / 3) + np.eye(3) * cosine
+    return np.float32(turn + sine * np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]))
 
 
 def recolour(pixels: Pixels, random: Random) -> Pixels:
     """Other light, other cameras: brightness, contrast, colour, grey, noise, blur, JPEG."""
     image = pixels.astype(np.float32)
+    if random.random() < 0.35:
+        image = image @ hue(random.normal(0, 0.35)).T
     if random.random() < 0.8:
         image = (image - 128) * random.uniform(0.65, 1.35) + 128 + random.uniform(-35, 35)
         grey = image.mean(axis=2, keepdims=True)
@@ -131,41 +154,62 @@ class Draw:
         return members[int(random.integers(len(members)))]
 
 
-def target_of(boxes: Boxes, mask: NDArray[np.bool_]) -> Target:
-    """The learning form of a canvas's boxes: a car's box is the vehicle's too, and is taught once for both."""
-    weights = np.where(boxes.kinds == TAUGHT, np.clip(boxes.scores * 1.15, 0.4, 1.0), 1.0)
-    vehicle = INDEX["vehicle"]
-    taught = boxes.kinds != IGNORED
-    table = np.zeros((len(boxes), len(NAMES)), np.float32)
-    table[np.arange(len(boxes)), boxes.classes] = weights
-    derived = np.zeros(len(boxes), bool)
-    for number in np.nonzero((boxes.classes == vehicle) & taught)[0]:
-        same = np.nonzero(
-            np.isin(boxes.classes, [INDEX[name] for name in VEHICLES])
-            & taught
-            & (np.abs(boxes.boxes - boxes.boxes[number]).max(axis=1) < 0.5)
-        )[0]
-        if len(same):
-            table[same[0], vehicle] = weights[number]
-            derived[number] = True
-    use, ignored = taught & ~derived, ~taught
+Part = tuple[str, Boxes]
+"""The set of a picture, and its boxes."""
+
+
+def own_target(parts: list[Part]) -> Target:
+    """What the branch `own` learns of a canvas: all boxes of its classes."""
+    boxes = Boxes.join([boxes for _, boxes in parts])
+    weights = np.where(boxes.kinds == TAUGHT, np.clip(boxes.scores * 1.15, 0.4, 1.0), 1.0).astype(np.float32)
+    mask = np.logical_and.reduce([known(source) for source, _ in parts])
+    return _target(boxes, weights, boxes.kinds != IGNORED, mask, OWN_COLUMNS)
+
+
+def hand_target(parts: list[Part]) -> Target:
+    """What the branch `everyday` learns of a canvas beside its teacher's answers: boxes drawn by hand, knives left out
+    (those in hands are the other branch's)."""
+    mask = np.logical_and.reduce([drawn(source) & (source not in LOOSE) for source, _ in parts])
+    mask[INDEX["knife"]] = False
+    boxes = Boxes.join([boxes for source, boxes in parts if source not in LOOSE])
+    boxes = boxes[(boxes.kinds != TAUGHT) & (boxes.classes != INDEX["knife"])]
+    return _target(boxes, np.ones(len(boxes), np.float32), boxes.kinds == TRUTH, mask, HAND_COLUMNS)
+
+
+def _target(
+    boxes: Boxes,
+    weights: NDArray[np.float32],
+    use: NDArray[np.bool_],
+    mask: NDArray[np.bool_],
+    columns: NDArray[np.int64],
+) -> Target:
+    place = np.full(len(NAMES), -1)
+    place[columns] = np.arange(len(columns))
+    classes = place[boxes.classes]
+    learnt, ignored = use & (classes >= 0), ~use & (classes >= 0)
+    table = np.zeros((int(learnt.sum()), len(columns)), np.float32)
+    table[np.arange(len(table)), classes[learnt]] = weights[learnt]
     return Target(
-        torch.from_numpy(boxes.boxes[use]),
-        torch.from_numpy(boxes.classes[use]),
-        torch.from_numpy(table[use]),
+        torch.from_numpy(boxes.boxes[learnt]),
+        torch.from_numpy(classes[learnt]),
+        torch.from_numpy(table),
         torch.from_numpy(boxes.boxes[ignored]),
-        torch.from_numpy(boxes.classes[ignored]),
-        torch.from_numpy(mask),
+        torch.from_numpy(classes[ignored]),
+        torch.from_numpy(mask[columns]),
     )
 
 
-class Canvases(IterableDataset[tuple[Tensor, list[Target]]]):
-    """Endless batches: pixels (N, S, S, 3) uint8 and one target each."""
+Batch = tuple[Tensor, list[Target], list[Target]]
+"""Pixels (N, S, S, 3) uint8 RGB, and for each what the branches `own` and `everyday` learn of it."""
+
+
+class Canvases(IterableDataset[Batch]):
+    """Endless batches."""
 
     def __init__(self, cache: Path, recipe: Recipe, seed: int) -> None:
         self.cache, self.recipe, self.seed = cache, recipe, seed
 
-    def __iter__(self) -> Iterator[tuple[Tensor, list[Target]]]:
+    def __iter__(self) -> Iterator[Batch]:
         cv2.setNumThreads(0)
         torch.set_num_threads(1)
         info = torch.utils.data.get_worker_info()
@@ -173,15 +217,16 @@ class Canvases(IterableDataset[tuple[Tensor, list[Target]]]):
         draw = Draw([sample for sample in read(self.cache) if sample.side == TRAIN])
         while True:
             side = int(random.choice(self.recipe.sides))
-            pixels, targets = [], []
+            pixels, own, hand = [], [], []
             for _ in range(self.recipe.batch):
-                canvas, boxes, mask = canvas_of(draw, side, self.recipe, random)
+                canvas, parts = canvas_of(draw, side, self.recipe, random)
                 pixels.append(recolour(canvas, random))
-                targets.append(target_of(boxes, mask))
-            yield torch.from_numpy(np.stack(pixels)), targets
+                own.append(own_target(parts))
+                hand.append(hand_target(parts))
+            yield torch.from_numpy(np.stack(pixels)), own, hand
 
 
-def stream(cache: Path, recipe: Recipe, seed: int, workers: int = 1) -> Iterator[tuple[Tensor, list[Target]]]:
+def stream(cache: Path, recipe: Recipe, seed: int, workers: int = 1) -> Iterator[Batch]:
     """Endless batches, made by worker processes."""
     return iter(DataLoader(Canvases(cache, recipe, seed), batch_size=None, num_workers=workers, prefetch_factor=4))
 

@@ -1,10 +1,9 @@
-"""Choose which classes a trained detector reports, and turn its scores into probabilities.
+"""Turn a trained detector's scores into probabilities.
 
-    python -m training.objects.evaluate --cache CACHE/taught --run RUN
+    python -m training.objects.evaluate --cache CACHE --run RUN --coco PICTURES LABELS
 
-Both are decided on pictures held back for tuning. A class that sets draw boxes of is always reported; one that only
-other detectors taught is reported where ours agrees with them on pictures it was not taught (AP50 of at least AGREE
-against their boxes, of which there must be LEAST). Writes `RUN/chosen.json`, which `export` reads.
+The curves are fitted on pictures held back for tuning and, for COCO's classes, on photos of COCO with YOLO label files.
+Classes with few boxes there share one curve. Writes `RUN/chosen.json`, which `export` reads.
 """
 
 import argparse
@@ -19,21 +18,20 @@ from openrek.settings import Settings
 from openrek.vision.image import Picture
 from openrek.vision.objects import Objects, detect_objects
 from openrek.vision.runtime import Runtime
-from training.faces.splits import TRAIN, TUNE
-from training.objects.classes import COCO, LABELS, NAMES, OWN, TAUGHT_SETS
+from training.faces.splits import TUNE
+from training.objects.classes import EVERYDAY, LABELS, LOOSE, OWN_REPORTED
 from training.objects.export import export, load
-from training.objects.measure import Matched, isotonic, match
-from training.objects.samples import TAUGHT, TRUTH, Sample, read
+from training.objects.measure import Matched, isotonic, match, photos
+from training.objects.samples import Sample, read
 
-SIDE = 384
+SIDE = 640
 """Longest side of the input; `[preprocess]` of the card has the same."""
 
-ENLARGE = 1.2
+ENLARGE = 2.0
 """Most that a small picture is enlarged."""
 
-AGREE = 0.75
-LEAST = 20
 LEAST_TRUTHS = 25
+"""A class of fewer boxes shares its curve with the others of its branch."""
 
 CARD = """name = "candidate"
 task = "object-detection"
@@ -54,12 +52,11 @@ enlarge = {enlarge}
 
 
 def candidate(run: Path, side: int, enlarge: float) -> Runtime:
-    """A runtime whose catalogue has the run's network, all classes and raw scores, as `candidate`."""
+    """A runtime whose catalogue has the run's network, with raw scores, as `candidate`."""
     folder = run / "cards"
     folder.mkdir(exist_ok=True)
     path = folder / "candidate.onnx"
-    if not path.exists() or path.stat().st_mtime < (run / "last.pt").stat().st_mtime:
-        export(load(run), list(NAMES), {}, path)
+    export(load(run), EVERYDAY, OWN_REPORTED, {}, path)
     content = path.read_bytes()
     text = CARD.format(sha256=hashlib.sha256(content).hexdigest(), size=len(content), side=side, enlarge=enlarge)
     (folder / "candidate.toml").write_text(text)
@@ -76,20 +73,13 @@ def detect(samples: Sequence[Sample], runtime: Runtime) -> list[Objects]:
     return found
 
 
-def of_set(samples: Sequence[Sample], found: Sequence[Objects], sources: Sequence[str]) -> list[tuple[Sample, Objects]]:
-    return [(sample, objects) for sample, objects in zip(samples, found, strict=True) if sample.source in sources]
-
-
 def drawn(samples: Sequence[Sample], found: Sequence[Objects], name: str) -> Matched:
-    """Detections of a class on the sets that draw boxes of it."""
-    pairs = of_set(samples, found, [source for source, labels in LABELS.items() if name in labels.values()])
+    """Detections of a class on the pictures in which its boxes are drawn; everyday ones where they are not loose."""
+    sources = ["coco", *(source for source, labels in LABELS.items() if name in labels.values())]
+    if name in EVERYDAY:
+        sources = [source for source in sources if source not in LOOSE]
+    pairs = [pair for pair in zip(samples, found, strict=True) if pair[0].source in sources]
     return match([sample for sample, _ in pairs], [objects for _, objects in pairs], name)
-
-
-def agreement(samples: Sequence[Sample], found: Sequence[Objects], name: str) -> Matched:
-    """Detections of a class against the other detectors' boxes."""
-    pairs = of_set(samples, found, TAUGHT_SETS)
-    return match([sample for sample, _ in pairs], [objects for _, objects in pairs], name, truth=(TRUTH, TAUGHT))
 
 
 def join(parts: Sequence[Matched]) -> Matched:
@@ -100,36 +90,27 @@ def join(parts: Sequence[Matched]) -> Matched:
     )
 
 
-def evaluate(cache: Path, run: Path, side: int, enlarge: float) -> None:
+def evaluate(cache: Path, run: Path, side: int, enlarge: float, coco: Sequence[tuple[Path, Path]]) -> None:
     """Write `run/chosen.json`."""
-    held = [sample for sample in read(cache) if sample.side != TRAIN]
+    everyday = [sample for pictures, labels in coco for sample in photos(pictures, labels)]
+    own = [sample for sample in read(cache) if sample.side == TUNE]
     with candidate(run, side, enlarge) as runtime:
-        found = detect(held, runtime)
-    tuning = [number for number, sample in enumerate(held) if sample.side == TUNE]
-    samples, answers = [held[number] for number in tuning], [found[number] for number in tuning]
-    truths = {name for labels in LABELS.values() for name in labels.values()}
-    results = {name: drawn(samples, answers, name) for name in NAMES if name in truths}
-    pooled = isotonic(*_columns(join([results[name] for name in ("car", "person", "cat", "train", "bus")])))
-    calibration, names = {}, []
-    for name in NAMES:
-        if name in truths:
-            enough = results[name].count >= LEAST_TRUTHS
-            calibration[name] = isotonic(*_columns(results[name])) if enough else pooled
-            names.append(name)
-        elif name in COCO:
-            agreed = agreement(held, found, name)
-            if agreed.count >= LEAST and agreed.average_precision >= AGREE:
-                calibration[name] = pooled
-                names.append(name)
-            print(f"{name}: {agreed.count} boxes of others, AP50 {agreed.average_precision:.2f}")
-    assert set(OWN) <= set(names)
-    for name, result in results.items():
-        print(f"{name}: {result.count} drawn boxes, AP50 {result.average_precision:.3f} (tuning pictures)")
-    (run / "chosen.json").write_text(json.dumps({"names": names, "calibration": calibration}, indent=1))
-
-
-def _columns(result: Matched) -> tuple[np.ndarray, np.ndarray]:
-    return result.scores, result.right
+        everyday_found, own_found = detect(everyday, runtime), detect(own, runtime)
+    added = tuple(name for name in OWN_REPORTED if name not in EVERYDAY)
+    calibration = {}
+    for names, samples, found in (
+        (EVERYDAY, [*everyday, *own], [*everyday_found, *own_found]),
+        (added, own, own_found),
+    ):
+        results = {name: drawn(samples, found, name) for name in names}
+        few = [result for result in results.values() if result.count < LEAST_TRUTHS]
+        shared = join(few) if few else join(list(results.values()))
+        for name, result in results.items():
+            chosen = shared if result.count < LEAST_TRUTHS else result
+            calibration[name] = isotonic(chosen.scores, chosen.right)
+            print(f"{name}: {result.count} boxes, AP50 {result.average_precision:.3f}")
+    chosen_classes = {"everyday": list(EVERYDAY), "own": list(OWN_REPORTED), "calibration": calibration}
+    (run / "chosen.json").write_text(json.dumps(chosen_classes, indent=1))
 
 
 if __name__ == "__main__":
@@ -138,5 +119,6 @@ if __name__ == "__main__":
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--side", type=int, default=SIDE)
     parser.add_argument("--enlarge", type=float, default=ENLARGE)
+    parser.add_argument("--coco", type=Path, nargs=2, metavar=("PICTURES", "LABELS"), action="append", default=[])
     asked = parser.parse_args()
-    evaluate(asked.cache, asked.run, asked.side, asked.enlarge)
+    evaluate(asked.cache, asked.run, asked.side, asked.enlarge, asked.coco)

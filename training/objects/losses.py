@@ -11,6 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from training.objects.network import corners_of
+
+Raw = tuple[Tensor, Tensor, Tensor]
+"""A branch's answer: class logits (N, M, C), raw boxes (N, M, 4), objectness logits (N, M, 1)."""
+
 NEAREST = 10  # cells taught by one box
 FIT = 5.0  # how much more the fit counts than the score
 CENTRE = 1.25  # a cell within so many strides of a small box's centre may learn it too
@@ -19,8 +24,8 @@ BOX_WEIGHT = 2.0
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """One picture: boxes (G, 4), primary class (G,), weight of each class for each box (G, C); ignored boxes (I, 4) of
-    classes (I,); known (C,): the classes for which what is not boxed is absent."""
+    """What a branch learns of one picture: boxes (G, 4), primary class (G,), weight of each class for each box (G, C);
+    ignored boxes (I, 4) of classes (I,); known (C,): the classes for which what is not boxed is absent."""
 
     boxes: Tensor
     classes: Tensor
@@ -28,6 +33,9 @@ class Target:
     ignored: Tensor
     ignored_classes: Tensor
     known: Tensor
+
+    def to(self, device: torch.device) -> "Target":
+        return Target(*(value.to(device) for value in vars(self).values()))
 
 
 def pair_iou(a: Tensor, b: Tensor) -> Tensor:
@@ -117,3 +125,39 @@ def losses(logits: Tensor, boxes: Tensor, points: Tensor, strides: Tensor, targe
     if weights:
         box_loss = ((1 - giou(torch.cat(found), torch.cat(wanted))) * torch.cat(weights)).sum() / total
     return {"score": score_loss, "box": BOX_WEIGHT * box_loss}
+
+
+def held(answer: Raw, teacher: Raw, points: Tensor, strides: Tensor, targets: list[Target]) -> dict[str, Tensor]:
+    """Losses that hold a branch with objectness to its teacher's answers, corrected by boxes drawn by hand.
+
+    The cells that find a drawn box best are taught that box and class. Of a class that is drawn wherever it is to be
+    seen, what the teacher finds elsewhere is taught to be nothing. All other cells are taught what the teacher answers.
+    """
+    logits, raw, sure = answer
+    with torch.no_grad():
+        sure_wanted = teacher[2].float().sigmoid()[..., 0]
+        class_wanted = teacher[0].float().sigmoid()
+        boxes_wanted = corners_of(teacher[1], points, strides)
+        boxes = corners_of(raw, points, strides)
+        scores = logits.float().sigmoid() * sure.float().sigmoid()
+        for number, target in enumerate(targets):
+            cell, box, quality = assign(scores[number], boxes[number], points, strides, target)
+            if target.known.any():
+                lies = class_wanted[number][:, target.known].amax(1) > 0.5
+                near = torch.cat([target.boxes, target.ignored])
+                if len(near):
+                    lies &= pair_iou(boxes_wanted[number], near).amax(1) < 0.3
+                sure_wanted[number] = torch.where(lies, 0.0, sure_wanted[number])
+            if len(cell):
+                sure_wanted[number, cell] = quality
+                class_wanted[number, cell] = functional.one_hot(target.classes[box], class_wanted.shape[2]).float()
+                boxes_wanted[number, cell] = target.boxes[box]
+        total = sure_wanted.sum().clamp(min=1.0)
+        there = (sure_wanted > 0.1).nonzero(as_tuple=True)
+    bce = functional.binary_cross_entropy_with_logits
+    sure_loss = bce(sure.float()[..., 0], sure_wanted, reduction="sum") / total
+    weight = sure_wanted[there]
+    class_loss = (bce(logits[there].float(), class_wanted[there], reduction="none").sum(1) * weight).sum() / total
+    fit = giou(corners_of(raw, points, strides)[there], boxes_wanted[there])
+    box_loss = ((1 - fit) * weight).sum() / total
+    return {"held_sure": sure_loss, "held_class": class_loss, "held_box": BOX_WEIGHT * box_loss}

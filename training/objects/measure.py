@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from openrek.vision import geometry
+from openrek.vision.image import load_image
 from openrek.vision.objects import Objects
 from training.objects.classes import INDEX, LABELS, NAMES
-from training.objects.samples import IGNORED, TRUTH, Sample
+from training.objects.samples import IGNORED, TRUTH, Boxes, Sample
 
 Floats = NDArray[np.float64]
 Detect = Callable[[NDArray[np.uint8]], Objects]
@@ -76,6 +78,21 @@ def match(
 def _inside(box: NDArray[np.float32], others: NDArray[np.float32]) -> float:
     """The greatest share of a box that lies within one of the others."""
     return float((geometry.intersection(box[None], others)[0] / max(float(geometry.area(box[None])[0]), 1e-6)).max())
+
+
+def photos(pictures: Path, labels: Path) -> list[Sample]:
+    """Photos with YOLO label files in the order of COCO's 80 classes."""
+    samples = []
+    for path in sorted(pictures.glob("*.jpg")):
+        pixels = load_image(path).pixels
+        height, width = pixels.shape[:2]
+        text = labels / f"{path.stem}.txt"
+        rows = [line.split() for line in text.read_text().splitlines()] if text.exists() else []
+        shares = np.array([row[1:5] for row in rows], np.float32).reshape(-1, 4)
+        corners = np.hstack([shares[:, :2] - shares[:, 2:] / 2, shares[:, :2] + shares[:, 2:] / 2])
+        boxes = corners * np.float32([width, height, width, height])
+        samples.append(Sample("coco", path.stem, pixels, Boxes.of(boxes.tolist(), [int(row[0]) for row in rows])))
+    return samples
 
 
 def classes_of(source: str) -> list[str]:

@@ -4,7 +4,7 @@ A card names its model's form in `[preprocess]`:
 
 - `"dense"`: the detectors trained here. One input, (1, H, W, 3) uint8 RGB with sides in multiples of 32; outputs, per
   cell of the strides 8, 16 and 32, `scores` (1, N, C) and `sides` (1, N, 4): how many pixels the box reaches to the
-  left, top, right and bottom of the cell's centre.
+  left, top, right and bottom of the cell's centre. A model of several heads answers all cells once for each.
 - `"yolox"`: YOLOX exports without decoding (Ge et al. 2021, arXiv:2107.08430, `demo/ONNXRuntime` of its repository).
   One output (1, N, 5 + C): per cell of the strides 8, 16 and 32 the centre's offset and the sides' logarithms in
   strides, then objectness and class probabilities.
@@ -132,10 +132,11 @@ def _dense(model: Model, fitted: Fitted, how: Preprocess) -> Found:
 
 def decode_sides(sides: Floats, height: int, width: int) -> Floats:
     """Boxes (N, 4) xyxy of the distances (N, 4) of their sides from the cells' centres, all in pixels; raises CardError
-    where N is not that of an input of this size."""
+    where N is not that of an input of this size, or a multiple of it."""
     origins, strides = _grid(height, width)
-    _check(len(sides), len(origins), height, width)
-    centre = (origins + np.float32(0.5)) * strides
+    heads = max(1, len(sides) // len(origins))
+    _check(len(sides), heads * len(origins), height, width)
+    centre = np.tile((origins + np.float32(0.5)) * strides, (heads, 1))
     return np.hstack([centre - sides[:, :2], centre + sides[:, 2:]])
 
 
