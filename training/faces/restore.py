@@ -67,11 +67,10 @@ def _unfold_block(x: Tensor, block: Block, weights: dict[str, Tensor], name: str
 
 
 @torch.no_grad()
-def restore(model: onnx.ModelProto, views: Tensor, imagenet: Path) -> FaceNet:
-    """The network of the file `model`; `views` (N, 3, 112, 112), 0..255, are training views to take statistics on."""
-    weights = weights_of(model)
-    net = start(imagenet).eval()
-    trunk = net.trunk
+def restore(weights: dict[str, Tensor], views: Tensor, net: FaceNet) -> FaceNet:
+    """`net`, a network as training begins, with the effect of `weights`, named as in `export.Service`; `views` (N, 3,
+    112, 112), 0..255, are training views to take statistics on."""
+    trunk = net.eval().trunk
     # The first blocks were never trained: ImageNet's are theirs.
     x = (views.float() - MEAN) / SCALE
     x = functional.relu6(
@@ -84,9 +83,7 @@ def restore(model: onnx.ModelProto, views: Tensor, imagenet: Path) -> FaceNet:
     heads = ("attributes", "age", "emotions")
     net.attributes.weight.copy_(torch.cat([weights[f"{name}.weight"] for name in heads]))
     net.attributes.bias.copy_(torch.cat([weights[f"{name}.bias"] for name in heads]))
-    net.landmarks.load_state_dict(
-        {name: weights[f"landmarks.{name}"] for name in net.landmarks.state_dict()},
-    )
+    net.landmarks.load_state_dict({name: weights[f"landmarks.{name}"] for name in net.landmarks.state_dict()})
     return net
 
 
@@ -100,5 +97,5 @@ if __name__ == "__main__":
     batches = stream(asked.cache, 1, 0)
     seen = torch.cat([next(batches).crops for _ in range(VIEWS)])
     asked.out.mkdir(parents=True, exist_ok=True)
-    restored = restore(onnx.load(asked.model), seen, asked.imagenet)
+    restored = restore(weights_of(onnx.load(asked.model)), seen, start(asked.imagenet))
     torch.save({"average": restored.state_dict()}, asked.out / "last.pt")
