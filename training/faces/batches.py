@@ -109,8 +109,8 @@ def collate(numbers: list[int], faces: list[augment.Face]) -> Batch:
 class Views(IterableDataset[Batch]):
     """An endless stream of mixed training batches."""
 
-    def __init__(self, cache: Path, seed: int) -> None:
-        self._cache, self._seed = cache, seed
+    def __init__(self, cache: Path, seed: int, worn: float) -> None:
+        self._cache, self._seed, self._worn = cache, seed, worn
 
     def __iter__(self) -> Iterator[Batch]:
         cv2.setNumThreads(1)
@@ -129,14 +129,16 @@ class Views(IterableDataset[Batch]):
                     hidden = HIDDEN.get(name, 0.0)
                     numbers.append(int(number))
                     least = SMALLEST.get(name, 26)
-                    faces.append(augment.train(data.face(int(number)), other, random, hidden, strength, least))
+                    face = data.face(int(number))
+                    faces.append(augment.train(face, other, random, hidden, strength, least, self._worn))
             yield collate(numbers, faces)
 
 
-def stream(cache: Path, seed: int, workers: int) -> Iterator[Batch]:
-    """Training batches made by `workers` processes beside the training (0: in this one)."""
+def stream(cache: Path, seed: int, workers: int, worn: float = 1.0) -> Iterator[Batch]:
+    """Training batches made by `workers` processes beside the training (0: in this one); `worn`: see
+    `augment.train`."""
     loader = DataLoader(
-        Views(cache, seed), batch_size=None, num_workers=workers, prefetch_factor=8 if workers else None
+        Views(cache, seed, worn), batch_size=None, num_workers=workers, prefetch_factor=8 if workers else None
     )
     return iter(loader)
 

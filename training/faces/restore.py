@@ -39,8 +39,9 @@ def weights_of(model: onnx.ModelProto) -> dict[str, Tensor]:
 def unfold(x: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d, weight: Tensor, bias: Tensor) -> Tensor:
     """Give `conv` and `norm`, which hold ImageNet's weights, together the effect of a folded convolution, and return
     what that makes of `x` (N, C, H, W)."""
-    length = conv.weight.flatten(1).norm(dim=1)
-    longer = length / weight.flatten(1).norm(dim=1).clamp(min=1e-6)
+    length, now = conv.weight.flatten(1).norm(dim=1), weight.flatten(1).norm(dim=1)
+    # Some channels say nothing, already in ImageNet's weights.
+    longer = torch.where((length > 1e-4) & (now > 1e-4), length / now.clamp(min=1e-4), 1.0)
     conv.weight.copy_(weight * longer[:, None, None, None])
     y = functional.conv2d(x, conv.weight, None, conv.stride, conv.padding, 1, conv.groups)
     variance, mean = torch.var_mean(y, (0, 2, 3))
