@@ -7,8 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from training.faces import export, losses, restore  # noqa: E402
-from training.faces.augment import MIRRORED  # noqa: E402
-from training.faces.model import NEARER, FaceNet, back, views  # noqa: E402
+from training.faces.model import FaceNet  # noqa: E402
 from training.faces.sources import BINARY, EMOTIONS  # noqa: E402
 
 
@@ -62,32 +61,3 @@ def test_an_expression_says_whether_a_face_smiles_where_no_label_does() -> None:
     assert losses.binary_loss(said, labelled, emotion) > losses.binary_loss(-said, labelled, emotion)
     unknown = torch.tensor([-1, EMOTIONS.index("surprise")])
     assert losses.binary_loss(said, target, unknown) == 0
-
-
-def test_points_of_all_readings_come_back_to_where_they_are_in_the_crop() -> None:
-    """Exact points of every view, as a perfect network would give them."""
-    torch.manual_seed(3)
-    points = torch.rand(2, 68, 2) * 60 + 25
-    order = torch.from_numpy(MIRRORED)
-
-    def mirror(where: torch.Tensor) -> torch.Tensor:
-        where = where[:, order]
-        return torch.stack([111 - where[..., 0], where[..., 1]], dim=-1)
-
-    nearer = (points - NEARER + 0.5) * 112 / (112 - 2 * NEARER) - 0.5
-    found = back(torch.cat([points, mirror(points), nearer, mirror(nearer)]), order)
-    assert (found - points).abs().max() < 1e-4
-
-
-def test_the_nearer_reading_shows_a_spot_where_the_points_are_brought_back_from() -> None:
-    crops = torch.zeros(1, 3, 112, 112)
-    crops[:, :, 38:43, 68:73] = 255  # around (70, 40)
-    seen = views(crops)[:, 0]
-    places = torch.arange(112.0)
-    middles = torch.stack(
-        [(seen.sum(1) @ places) / seen.sum((1, 2)), (seen.sum(2) @ places) / seen.sum((1, 2))], dim=-1
-    )
-    nearer = (torch.tensor([70.0, 40.0]) - NEARER + 0.5) * 112 / (112 - 2 * NEARER) - 0.5
-    goal = torch.stack([torch.tensor([70.0, 40.0]), torch.tensor([41.0, 40.0]), nearer, nearer])
-    goal[3, 0] = 111 - nearer[0]
-    assert (middles - goal).abs().max() < 0.15

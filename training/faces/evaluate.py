@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from openrek.vision.faces.attributes import age_ranges
 from openrek.vision.faces.pose import head_pose
 from training.faces.batches import Prepared, plain_batches
-from training.faces.model import FaceNet, load, read
+from training.faces.model import FaceNet, both_ways, load
 from training.faces.points30 import to_30
 from training.faces.sources import BINARY, EMOTIONS, ETHNICITIES, SETS
 from training.faces.splits import TEST, TUNE
@@ -52,10 +52,10 @@ class Calibration:
 
 @torch.no_grad()
 def predict(net: FaceNet, data: Prepared, numbers: NDArray[np.int64]) -> Raw:
-    """All heads for the faces as the service cuts and reads them."""
+    """All heads for the faces as the service cuts and reads them: both ways."""
     parts: list[list[NDArray[np.float32]]] = [[], [], [], []]
     for batch in plain_batches(data, numbers):
-        heads = read(net, batch.crops)
+        heads = both_ways(net, batch.crops)
         for kept, value in zip(parts, (heads.binary, heads.age, heads.emotion, heads.points), strict=True):
             kept.append(value.float().numpy())
     return Raw(numbers, *(np.concatenate(part).astype(np.float64) for part in parts))

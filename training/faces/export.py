@@ -3,7 +3,7 @@
     python -m training.faces.export --run RUN --out src/openrek/vision/models/face-attributes.onnx
 
 Normalisation is folded into the convolutions and calibration into the last layer, so the file gives probabilities; each
-crop is read from two distances, each together with its mirror image.
+crop is read together with its mirror image.
 Outputs are computed apart: a session that is asked for one of them runs only what that one needs.
 """
 
@@ -24,7 +24,7 @@ from training.faces import points30
 from training.faces.augment import MIRRORED
 from training.faces.backbone import Block, EfficientNetLite0
 from training.faces.eyes import SIDE, EyeNet
-from training.faces.model import MEAN, SCALE, FaceNet, back, load, views
+from training.faces.model import MEAN, SCALE, FaceNet, load
 from training.faces.sources import BINARY, EMOTIONS
 
 OUTPUTS = ("attributes", "age", "emotions", "landmarks")
@@ -94,14 +94,16 @@ class Service(nn.Module):
         self.landmarks = copy.deepcopy(net.landmarks)
         self.register_buffer("mirrored", torch.from_numpy(MIRRORED))
         self.register_buffer("choice", torch.from_numpy(points30.matrix()).float())
-        self.mirrored: Tensor
 
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         x = (crops.permute(0, 3, 1, 2).float() - MEAN) / SCALE
-        at_8, at_16, at_32, top = self.trunk(views(x))
+        at_8, at_16, at_32, top = self.trunk(torch.cat([x, x.flip(3)]))
         # The heads are linear, so the mean of the features gives the mean of the logits.
-        pooled = top.mean((2, 3)).reshape(4, -1, top.shape[1]).mean(0)
-        points = back(self.landmarks(at_8, at_16, at_32)[1], self.mirrored)
+        pooled = top.mean((2, 3)).reshape(2, -1, top.shape[1]).mean(0)
+        both = self.landmarks(at_8, at_16, at_32)[1].reshape(2, -1, len(self.mirrored), 2)
+        points, mirrored = both[0], both[1, :, self.mirrored]
+        back = torch.stack([SIZE - 1 - mirrored[..., 0], mirrored[..., 1]], dim=-1)
+        points = (points + back) / 2
         return (
             torch.sigmoid(self.attributes(pooled)),
             torch.softmax(self.age(pooled), dim=1),

@@ -86,36 +86,18 @@ class FaceNet(nn.Module):
         return Heads(binary, age, emotion, maps, points)
 
 
-NEARER = 5
-"""Pixels that a second reading of a crop leaves out at each side."""
-
-
-def views(crops: Tensor) -> Tensor:
-    """The readings of crops (N, 3, 112, 112) that are averaged, one after the other (4 N, 3, 112, 112): as they are,
-    mirrored, and both from nearer."""
-    inner = crops[:, :, NEARER:-NEARER, NEARER:-NEARER]
-    nearer = functional.interpolate(inner, size=(SIZE, SIZE), mode="bilinear", align_corners=False)
-    return torch.cat([crops, crops.flip(3), nearer, nearer.flip(3)])
-
-
-def back(points: Tensor, mirrored: Tensor) -> Tensor:
-    """Points (4 N, 68, 2) of `views`, brought back to the crops and averaged: (N, 68, 2). `mirrored`: `MIRRORED`."""
-    near = (SIZE - 2 * NEARER) / SIZE
-    parts = points.reshape(4, -1, POINTS, 2)
-    flipped = parts[1::2][:, :, mirrored]
-    turned = torch.stack([SIZE - 1 - flipped[..., 0], flipped[..., 1]], dim=-1)
-    plain, nearer = (parts[0] + turned[0]) / 2, (parts[2] + turned[1]) / 2
-    return (plain + (nearer + 0.5) * near - 0.5 + NEARER) / 2
-
-
-def read(net: FaceNet, crops: Tensor) -> Heads:
-    """What the network says of crops (N, 3, 112, 112), averaged over their `views`; `maps` are left as they are, for
-    all views."""
-    heads = net(views(crops.float()))
-    binary, age, emotion = (
-        value.reshape(4, len(crops), -1).mean(0) for value in (heads.binary, heads.age, heads.emotion)
+def both_ways(net: FaceNet, crops: Tensor) -> Heads:
+    """Mean of what the network says of crops (N, 3, 112, 112) and of their mirror images; `maps` are the crops' own."""
+    one, two = net(crops), net(crops.flip(3))
+    mirrored = two.points[:, torch.from_numpy(MIRRORED)]
+    mirrored = torch.stack([SIZE - 1 - mirrored[..., 0], mirrored[..., 1]], dim=-1)
+    return Heads(
+        (one.binary + two.binary) / 2,
+        (one.age + two.age) / 2,
+        (one.emotion + two.emotion) / 2,
+        one.maps,
+        (one.points + mirrored) / 2,
     )
-    return Heads(binary, age, emotion, heads.maps, back(heads.points, torch.from_numpy(MIRRORED)))
 
 
 def start(imagenet: Path) -> FaceNet:
