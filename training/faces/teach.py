@@ -8,6 +8,7 @@ pixels ages. Expressions are read from the crop as the labelled ones look: grey 
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -41,7 +42,7 @@ def teach(cache: Path, run: Path) -> None:
     data, net = Prepared(cache), load(run / "last.pt")
     net.precision = torch.bfloat16
     count = len(data.crops)
-    columns = {
+    columns: dict[str, NDArray[Any]] = {
         "binary": np.zeros((count, len(BINARY)), np.float16),
         "age": np.zeros((count, AGES), np.float16),
         "emotion": np.zeros((count, len(EMOTIONS)), np.float16),
@@ -58,7 +59,7 @@ def teach(cache: Path, run: Path) -> None:
             columns["age"][rows] = said.age.softmax(1).numpy()
             columns["emotion"][rows] = emotion.softmax(1).numpy()
             columns["points"][rows] = said.points.numpy() + MARGIN
-    np.savez(cache / "taught.npz", **columns)  # type: ignore[arg-type]
+    np.savez(cache / "taught.npz", **columns)
 
 
 if __name__ == "__main__":
