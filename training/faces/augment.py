@@ -285,9 +285,13 @@ def _outside(random: Random) -> NDArray[np.float32]:
     return shape
 
 
-def train(face: Face, other: Face, random: Random, hidden: float, strength: float, least: int = 26) -> Face:
-    """One training view; `hidden` is the share of faces that something is put before; `least`: see `wear`."""
+def train(
+    face: Face, other: Face, random: Random, hidden: float, strength: float, least: int = 26, worn: float = 1.0
+) -> Face:
+    """One training view; `hidden` is the share of faces that something is put before, `worn` of those that may be
+    worn down; `least`: see `wear`."""
     face = surround(move(face, random, strength), other, random)
     if _chance(random, hidden):
         face = hide(face, _inner(other.crop), random)
-    return replace(face, crop=wear(recolour(face.crop, random), random, least))
+    crop = recolour(face.crop, random)
+    return replace(face, crop=wear(crop, random, least) if _chance(random, worn) else crop)

@@ -160,10 +160,14 @@ class Block(nn.Module):
 
 class EfficientNetLite0(nn.Module):
     """Picture (N, 3, H, W), scaled to about -1..1 -> feature maps at strides 8, 16 and 32 and the top map (N, 1280,
-    h, w) at 32."""
+    h, w) at 32.
 
-    def __init__(self) -> None:
+    `frozen`: the stem and this many blocks (4 at most, since the map at stride 8 must be learnt) keep their weights.
+    """
+
+    def __init__(self, frozen: int = FROZEN) -> None:
         super().__init__()
+        self.frozen = frozen
         self._conv_stem = nn.Conv2d(3, 32, 3, 2, 1, bias=False)
         self._bn0 = _norm(32)
         channels, blocks = 32, []
@@ -173,16 +177,16 @@ class EfficientNetLite0(nn.Module):
         self._blocks = nn.ModuleList(blocks)
         self._conv_head = nn.Conv2d(channels, 1280, 1, bias=False)
         self._bn1 = _norm(1280)
-        for module in (self._conv_stem, self._bn0, *blocks[:FROZEN]):
+        for module in (self._conv_stem, self._bn0, *blocks[:frozen]):
             module.requires_grad_(False)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         with torch.no_grad():
             x = functional.relu6(convolve(x, self._conv_stem, self._bn0))
-            for block in self._blocks[:FROZEN]:
+            for block in self._blocks[: self.frozen]:
                 x = block(x)
         maps = {}
-        for number, block in enumerate(self._blocks[FROZEN:], FROZEN):
+        for number, block in enumerate(self._blocks[self.frozen :], self.frozen):
             x = block(x)
             maps[number] = x
         top = functional.relu6(convolve(x, self._conv_head, self._bn1))
@@ -191,7 +195,7 @@ class EfficientNetLite0(nn.Module):
     def train(self, mode: bool = True) -> "EfficientNetLite0":
         """The frozen blocks keep their statistics in training too."""
         super().train(mode)
-        for module in (self._bn0, *self._blocks[:FROZEN]):
+        for module in (self._bn0, *self._blocks[: self.frozen]):
             module.eval()
         return self
 

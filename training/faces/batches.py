@@ -18,19 +18,21 @@ from training.faces.splits import TRAIN
 
 SHARES = {
     "face-attributes": 14,
-    "age-gender": 17,
-    "emotion": 22,
-    "landmarks": 7,
-    "face-mask-crops": 2,
-    "face-mask-boxes": 2,
+    "age-gender": 16,
+    "emotion": 24,
+    "landmarks": 8,
+    "face-mask-crops": 1,
+    "face-mask-boxes": 1,
 }
 """Views of each set in a batch."""
-HIDDEN = {"face-attributes": 0.2, "age-gender": 0.15, "emotion": 0.0, "landmarks": 0.25}
+HIDDEN = {"face-attributes": 0.12, "age-gender": 0.12, "emotion": 0.0, "landmarks": 0.25}
 """Share of views with something put before the face."""
-SMALLEST = {"emotion": 50}
-"""Least side that crops of a set are shrunk to; the expression set is small already."""
+SMALLEST = {"emotion": 50, "face-attributes": 40}
+"""Least side that crops of a set are shrunk to; these sets are small already."""
 RARE = {"mustache": 2.5, "eyeglasses": 2.5, "sunglasses": 4.0}
-"""How much more often a face with a rare attribute is drawn; so are disgusted faces (3 times)."""
+"""How much more often a face with a rare attribute is drawn; so are disgusted faces (3 times) and children (twice)."""
+CHILD = (4, 15)
+"""Years of age: younger ones hardly show their gender."""
 
 
 class Prepared:
@@ -68,6 +70,8 @@ class Prepared:
         for name, times in RARE.items():
             weight = np.maximum(weight, np.where(self.labels["binary"][numbers, BINARY.index(name)] == 1, times, 1.0))
         weight = np.where(self.labels["emotion"][numbers] == EMOTIONS.index("disgust"), 3.0, weight)
+        age = self.labels["age"][numbers]
+        weight = np.where((age >= CHILD[0]) & (age <= CHILD[1]), 2.0, weight)
         return np.asarray(weight / weight.sum())
 
 
@@ -105,8 +109,8 @@ def collate(numbers: list[int], faces: list[augment.Face]) -> Batch:
 class Views(IterableDataset[Batch]):
     """An endless stream of mixed training batches."""
 
-    def __init__(self, cache: Path, seed: int) -> None:
-        self._cache, self._seed = cache, seed
+    def __init__(self, cache: Path, seed: int, worn: float) -> None:
+        self._cache, self._seed, self._worn = cache, seed, worn
 
     def __iter__(self) -> Iterator[Batch]:
         cv2.setNumThreads(1)
@@ -125,14 +129,16 @@ class Views(IterableDataset[Batch]):
                     hidden = HIDDEN.get(name, 0.0)
                     numbers.append(int(number))
                     least = SMALLEST.get(name, 26)
-                    faces.append(augment.train(data.face(int(number)), other, random, hidden, strength, least))
+                    face = data.face(int(number))
+                    faces.append(augment.train(face, other, random, hidden, strength, least, self._worn))
             yield collate(numbers, faces)
 
 
-def stream(cache: Path, seed: int, workers: int) -> Iterator[Batch]:
-    """Training batches made by `workers` processes beside the training (0: in this one)."""
+def stream(cache: Path, seed: int, workers: int, worn: float = 1.0) -> Iterator[Batch]:
+    """Training batches made by `workers` processes beside the training (0: in this one); `worn`: see
+    `augment.train`."""
     loader = DataLoader(
-        Views(cache, seed), batch_size=None, num_workers=workers, prefetch_factor=8 if workers else None
+        Views(cache, seed, worn), batch_size=None, num_workers=workers, prefetch_factor=8 if workers else None
     )
     return iter(loader)
 

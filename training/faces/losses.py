@@ -11,25 +11,38 @@ from torch.nn import functional
 from openrek.vision.faces.align import SIZE, TEMPLATE
 from training.faces.batches import Batch
 from training.faces.model import AGES, CELLS, FaceNet, Heads
-from training.faces.sources import BINARY
+from training.faces.sources import BINARY, EMOTIONS
 
 EYES = float(TEMPLATE[1, 0] - TEMPLATE[0, 0])
 """Eye distance in an aligned crop, pixels."""
 WEIGHTS = {
-    **{"binary": 3.0, "age": 0.5, "years": 1.0, "emotion": 1.4, "maps": 0.25, "points": 6.0},
-    **{"taught binary": 1.0, "taught age": 0.15, "taught emotion": 0.4, "taught points": 2.0},
+    **{"binary": 5.0, "age": 0.5, "years": 1.0, "emotion": 1.4, "maps": 0.25, "points": 8.0},
+    **{"taught binary": 1.5, "taught age": 0.15, "taught emotion": 0.4, "taught points": 2.0},
 }
+_TIMES = {"male": 1.5, "smile": 2.0, "mouth_open": 1.5, "beard": 1.5, "sunglasses": 0.5, "occluded": 0.5}
+"""How much more or less than the others an attribute's labels weigh: more where a goal is missed, less where it is
+far exceeded."""
+_WRONG = 0.03
+"""Share of binary labels that are taken to be wrong."""
+_SMILING = {"happy": 0.95, "angry": 0.05, "disgust": 0.05, "fear": 0.05, "sad": 0.05}
+"""How likely a face smiles whose smile is not labelled and whose expression is; the other two say too little."""
 _EYES = [BINARY.index(name) for name in ("eyeglasses", "sunglasses")]
 _MOUTH = [BINARY.index(name) for name in ("smile", "mouth_open", "beard", "mustache")]
-_OCCLUDED = BINARY.index("occluded")
+_OCCLUDED, _SMILE = BINARY.index("occluded"), BINARY.index("smile")
 
 
-def binary_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Cross-entropy averaged over the known labels of each attribute, then over attributes; `target` -1 is unknown."""
+def binary_loss(logits: Tensor, target: Tensor, emotion: Tensor) -> Tensor:
+    """Cross-entropy averaged over all known labels, by their weight; `target` (N, 8) and `emotion` (N,) -1 are
+    unknown."""
+    goal = target.float().clamp(_WRONG, 1 - _WRONG)
     known = (target >= 0).float()
-    each = functional.binary_cross_entropy_with_logits(logits, target.clamp(min=0).float(), reduction="none")
+    for name, chance in _SMILING.items():
+        felt = (emotion == EMOTIONS.index(name)) & (target[:, _SMILE] < 0)
+        goal[felt, _SMILE], known[felt, _SMILE] = chance, 0.5
+    each = functional.binary_cross_entropy_with_logits(logits, goal, reduction="none")
+    weight = known * torch.tensor([_TIMES.get(name, 1.0) for name in BINARY], device=logits.device)
     # An attribute known for few faces of a batch must not weigh more than one known for many.
-    return (each * known).sum() / known.sum().clamp(min=1)
+    return (each * weight).sum() / weight.sum().clamp(min=1)
 
 
 def age_losses(logits: Tensor, age: Tensor) -> tuple[Tensor, Tensor]:
@@ -113,7 +126,7 @@ def losses(net: FaceNet, batch: Batch, taught: Taught | None = None) -> dict[str
     marked = int(batch.marked.sum())
     maps, points = landmark_losses(heads.maps[:marked], heads.points[:marked], batch.landmarks[rows[:marked]])
     parts = {
-        "binary": binary_loss(heads.binary, batch.binary),
+        "binary": binary_loss(heads.binary, batch.binary, batch.emotion),
         "age": age,
         "years": years,
         "emotion": emotion,

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from openrek.vision.faces.align import SIZE
 from training.faces.augment import MIRRORED
-from training.faces.backbone import EfficientNetLite0
+from training.faces.backbone import FROZEN, EfficientNetLite0
 from training.faces.sources import BINARY, EMOTIONS
 
 AGES = 101
@@ -65,9 +65,9 @@ class LandmarkHead(nn.Module):
 class FaceNet(nn.Module):
     """Aligned crops (N, 3, 112, 112), 0..255 -> `Heads`."""
 
-    def __init__(self, dropout: float = 0.2) -> None:
+    def __init__(self, dropout: float = 0.2, frozen: int = FROZEN) -> None:
         super().__init__()
-        self.trunk = EfficientNetLite0()
+        self.trunk = EfficientNetLite0(frozen)
         self.dropout = nn.Dropout(dropout)
         self.attributes = nn.Linear(1280, len(BINARY) + AGES + len(EMOTIONS))
         self.landmarks = LandmarkHead()

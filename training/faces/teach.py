@@ -8,6 +8,7 @@ pixels ages. Expressions are read from the crop as the labelled ones look: grey 
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,9 +16,10 @@ import torch
 from numpy.typing import NDArray
 
 from training.faces.batches import Prepared, plain_batches
-from training.faces.model import both_ways, load
+from training.faces.model import AGES, POINTS, load
 from training.faces.prepare import MARGIN
-from training.faces.sources import SETS
+from training.faces.sources import BINARY, EMOTIONS, SETS
+from training.faces.splits import TRAIN
 
 GREY_SIDE = 76
 """Side that a crop is shrunk to for its expression: a 48-pixel picture of the labelled set fills about this much of a
@@ -36,21 +38,28 @@ def like_the_labelled(crops: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 @torch.no_grad()
 def teach(cache: Path, run: Path) -> None:
-    """Read every face with the network kept in `run`."""
+    """Read every training face, as it is and not mirrored too, with the network kept in `run`."""
     data, net = Prepared(cache), load(run / "last.pt")
-    numbers = np.arange(len(data.crops))
-    columns: dict[str, list[NDArray[np.generic]]] = {"binary": [], "age": [], "emotion": [], "points": []}
-    for batch in plain_batches(data, numbers):
-        said = both_ways(net, batch.crops)
-        source = data.labels["source"][batch.number.numpy()]
-        emotion = said.emotion
-        if (source != SETS.index("emotion")).any():
-            emotion = both_ways(net, torch.from_numpy(like_the_labelled(batch.crops.numpy()))).emotion
-        columns["binary"].append(said.binary.sigmoid().numpy().astype(np.float16))
-        columns["age"].append(said.age.softmax(1).numpy().astype(np.float16))
-        columns["emotion"].append(emotion.softmax(1).numpy().astype(np.float16))
-        columns["points"].append((said.points.numpy() + MARGIN).astype(np.float32))
-    np.savez(cache / "taught.npz", **{name: np.concatenate(values) for name, values in columns.items()})
+    net.precision = torch.bfloat16
+    count = len(data.crops)
+    columns: dict[str, NDArray[Any]] = {
+        "binary": np.zeros((count, len(BINARY)), np.float16),
+        "age": np.zeros((count, AGES), np.float16),
+        "emotion": np.zeros((count, len(EMOTIONS)), np.float16),
+        "points": np.full((count, POINTS, 2), np.nan, np.float32),
+    }
+    for name in SETS:
+        for batch in plain_batches(data, data.members(name, TRAIN)):
+            said, rows = net(batch.crops), batch.number.numpy()
+            emotion = said.emotion
+            if name != "emotion":
+                worn = torch.from_numpy(like_the_labelled(batch.crops.numpy()))
+                emotion = net(worn, torch.arange(1)).emotion
+            columns["binary"][rows] = said.binary.sigmoid().numpy()
+            columns["age"][rows] = said.age.softmax(1).numpy()
+            columns["emotion"][rows] = emotion.softmax(1).numpy()
+            columns["points"][rows] = said.points.numpy() + MARGIN
+    np.savez(cache / "taught.npz", **columns)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from training.faces import losses
+from training.faces.backbone import FROZEN
 from training.faces.batches import Prepared, stream
 from training.faces.model import FaceNet, start
 
@@ -31,6 +32,10 @@ class Plan:
     warm: float = 0.06
     decay: float = 0.03
     seed: int = 20260
+    frozen: int = FROZEN
+    """Blocks of the trunk that are not trained; when going on, 4 makes a step a quarter cheaper."""
+    worn: float = 1.0
+    """Share of views that may be worn down: less towards the end lets the network settle on faces as they are."""
     keep_every: int = 250
 
 
@@ -76,10 +81,10 @@ def run(
     kept = out / "last.pt"
     state = torch.load(kept, map_location="cpu", weights_only=True) if kept.exists() else None
     if state:
-        net = FaceNet()
+        net = FaceNet(frozen=plan.frozen)
         net.load_state_dict(state["net"])
     else:
-        net = _begin(FaceNet(), first) if first else _fresh(imagenet, plan.seed)
+        net = _begin(FaceNet(frozen=plan.frozen), first) if first else _fresh(imagenet, plan.seed)
     taught = losses.Taught.of(Prepared(cache).taught, device) if first else None
     net = net.to(device).train()
     net.precision = torch.bfloat16
@@ -95,7 +100,7 @@ def run(
         average.load_state_dict(state["average"])
         optimiser.load_state_dict(state["optimiser"])
         step = int(state["step"])
-    batches = stream(cache, plan.seed + step, workers)
+    batches = stream(cache, plan.seed + step, workers, plan.worn)
     sums: dict[str, Tensor] = {}
     began = time.monotonic()
     since = 0
@@ -135,9 +140,11 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=Plan.steps)
     parser.add_argument("--rate", type=float, default=Plan.rate)
+    parser.add_argument("--frozen", type=int, default=Plan.frozen)
+    parser.add_argument("--worn", type=float, default=Plan.worn)
     parser.add_argument("--first", type=Path)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     asked = parser.parse_args()
-    plan = Plan(steps=asked.steps, rate=asked.rate)
+    plan = Plan(steps=asked.steps, rate=asked.rate, frozen=asked.frozen, worn=asked.worn)
     run(asked.cache, asked.imagenet, asked.out, plan, asked.workers, asked.threads, asked.first)

@@ -1,0 +1,63 @@
+"""The face network's recipe: going on from a shipped file, and what labels stand in for others."""
+
+import copy
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from training.faces import export, losses, restore  # noqa: E402
+from training.faces.model import FaceNet  # noqa: E402
+from training.faces.sources import BINARY, EMOTIONS  # noqa: E402
+
+
+def _trained(seed: int) -> FaceNet:
+    """A network whose normalisation is no longer as it began."""
+    torch.manual_seed(seed)
+    net = FaceNet(dropout=0.0)
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.weight.data.uniform_(0.6, 1.4)
+            module.bias.data.normal_(0, 0.2)
+            assert module.running_mean is not None
+            assert module.running_var is not None
+            module.running_mean.normal_(0, 0.05)
+            module.running_var.uniform_(0.05, 0.2)
+    return net.eval()
+
+
+def test_a_restored_network_answers_as_the_shipped_one_and_trains_on_from_there() -> None:
+    net = _trained(1)
+    neutral = {"slope": [1.0] * len(BINARY), "shift": [0.0] * len(BINARY), "temperature": 1.0}
+    service = export.Service(copy.deepcopy(net), neutral)  # type: ignore[arg-type]
+    fresh = _trained(2)
+    # the part that is never trained is the same in both
+    ours, theirs = fresh.trunk.state_dict(), net.trunk.state_dict()
+    kept = ("_conv_stem", "_bn0", "_blocks.0.", "_blocks.1.")
+    fresh.trunk.load_state_dict(
+        {name: theirs[name] if name.startswith(kept) else value for name, value in ours.items()}
+    )
+    views = torch.randint(0, 256, (12, 3, 112, 112))
+    restored = restore.restore(service.state_dict(), views, fresh)
+    with torch.no_grad():
+        before, after = net(views), restored(views)
+        live = restored.train()(views)
+    for name in ("binary", "age", "emotion", "points"):
+        spread = getattr(before, name).std()
+        assert (getattr(after, name) - getattr(before, name)).abs().max() < 0.01 * spread
+        # live statistics of the same views are those that were measured
+        assert (getattr(live, name) - getattr(before, name)).abs().max() < 0.1 * spread
+
+
+def test_an_expression_says_whether_a_face_smiles_where_no_label_does() -> None:
+    smile = BINARY.index("smile")
+    target = torch.full((2, len(BINARY)), -1, dtype=torch.int8)
+    emotion = torch.tensor([EMOTIONS.index("happy"), EMOTIONS.index("sad")])
+    said = torch.zeros(2, len(BINARY))
+    said[:, smile] = torch.tensor([3.0, -3.0])
+    assert losses.binary_loss(said, target, emotion) < losses.binary_loss(-said, target, emotion)
+    labelled = target.clone()
+    labelled[:, smile] = torch.tensor([0, 1])  # a label is heard before an expression
+    assert losses.binary_loss(said, labelled, emotion) > losses.binary_loss(-said, labelled, emotion)
+    unknown = torch.tensor([-1, EMOTIONS.index("surprise")])
+    assert losses.binary_loss(said, target, unknown) == 0
