@@ -122,7 +122,8 @@ def test_letters_on_their_side_are_not_taken_for_an_ideograph() -> None:
 
     script = Script(answer)
     (line,) = read_lines(PICTURE, [rectangle(64, 60)], script)  # type: ignore[arg-type]
-    assert (line.reading.text, line.angle) == ("IR", pytest.approx(0, abs=1))
+    assert line.reading.text == "IR"
+    assert line.angle == pytest.approx(0, abs=1)
 
 
 @pytest.mark.parametrize(
