@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 Answer = Mapping[str, Any]
 BOTH = ["GENERAL_LABELS", "IMAGE_PROPERTIES"]
+SIMPLIFIED = {
+    "black", "white", "grey", "red", "orange", "yellow", "green", "cyan", "blue", "purple", "pink", "brown",
+}  # fmt: skip
 PHOTOS = ("astronaut", "chelsea", "china", "coffee", "flower", "hopper", "rocket")
 
 
@@ -135,8 +138,14 @@ def test_10_11_colours_are_css_colours_and_contrast_is_the_pictures(ask: Any, ph
             rgb = (colour["Red"], colour["Green"], colour["Blue"])
             assert colour["HexCode"] == "#{:02x}{:02x}{:02x}".format(*rgb)
             assert ImageColor.getrgb(colour["CSSColor"]) == rgb
+            assert colour["SimplifiedColor"] in SIMPLIFIED
+            assert set(colour) == {
+                "Red", "Green", "Blue", "HexCode", "CSSColor", "SimplifiedColor", "PixelPercent"
+            }  # fmt: skip
         shares = [colour["PixelPercent"] for colour in colours]
         assert shares == sorted(shares, reverse=True)
+        assert len(colours) <= 10
+        assert sum(shares) <= 100.001
     assert all(0 <= value <= 100 for value in properties["Quality"].values())
     assert set(properties["Quality"]) == {"Brightness", "Sharpness", "Contrast"}
     for part in ("Foreground", "Background"):
@@ -233,6 +242,27 @@ def test_settings_of_a_feature_that_was_not_asked_for(ask: Any) -> None:
     with pytest.raises(ClientError) as caught:
         ask("chelsea", Settings={"ImageProperties": {"MaxDominantColors": 3}})
     assert code_of(caught) == "InvalidParameterException"
+    for wrong in ({"MinConfidence": 60}, {"Settings": {"GeneralLabels": {"LabelInclusionFilters": ["Cat"]}}}):
+        with pytest.raises(ClientError) as caught:
+            ask("chelsea", Features=["IMAGE_PROPERTIES"], **wrong)
+        assert code_of(caught) == "InvalidParameterException"
+
+
+def test_an_exif_rotated_photo_has_the_properties_of_the_upright_one(ask: Any, photos: dict[str, Path]) -> None:
+    """And no OrientationCorrection; the subject, too, is found where it stands upright."""
+    with Image.open(photos["flower"]) as image:
+        upright = image.convert("RGB")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = io.BytesIO()
+    upright.transpose(Image.Transpose.ROTATE_90).save(file, "JPEG", quality=95, exif=exif)
+    turned = ask(file.getvalue(), Features=["IMAGE_PROPERTIES"])
+    assert set(turned) == {"Labels", "LabelModelVersion", "ImageProperties", "ResponseMetadata"}
+    expected = ask("flower", Features=["IMAGE_PROPERTIES"])["ImageProperties"]
+    for part in ("Foreground", "Background"):
+        for value in ("Brightness", "Sharpness"):
+            seen = turned["ImageProperties"][part]["Quality"][value]
+            assert seen == pytest.approx(expected[part]["Quality"][value], abs=8)
 
 
 def test_what_a_filter_may_be(ask: Any) -> None:
@@ -282,7 +312,10 @@ def test_a_filter_on_both_sides(ask: Any) -> None:
 def test_a_blank_picture_has_few_labels_and_no_error(ask: Any, level: int) -> None:
     answer = ask(png(np.full((90, 90, 3), level, np.uint8)), Features=BOTH)
     assert len(answer["Labels"]) <= 3
-    assert answer["ImageProperties"]["DominantColors"][0]["PixelPercent"] == 100
+    properties = answer["ImageProperties"]
+    (colour,) = properties["DominantColors"]
+    assert colour["PixelPercent"] == 100
+    assert set(properties) == {"Quality", "DominantColors"}, "nothing stands before anything"
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 80), (3000, 80), (80, 3000)])

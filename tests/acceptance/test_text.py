@@ -56,7 +56,7 @@ def detect(client: "RekognitionClient", image: Image.Image | bytes, **filters: A
 
 
 def check(detections: Sequence[Detection]) -> None:
-    """What holds for every answer: statements 2 to 5, and geometry that fits together."""
+    """What holds for every answer: statements 2 to 5, lines of one word, and geometry that fits together."""
     assert [item["Id"] for item in detections] == list(range(len(detections)))
     kinds = [item["Type"] for item in detections]
     assert kinds == sorted(kinds)  # LINE before WORD
@@ -67,7 +67,9 @@ def check(detections: Sequence[Detection]) -> None:
         assert line["DetectedText"] == " ".join(word["DetectedText"] for word in own)
         mean = sum(word["Confidence"] for word in own) / len(own)
         assert line["Confidence"] == pytest.approx(mean, abs=1e-3)
+        assert len(own) > 1 or line["Geometry"] == own[0]["Geometry"]
     for word in words(detections):
+        assert set(word) == {"DetectedText", "Type", "Id", "ParentId", "Confidence", "Geometry"}
         assert detections[word["ParentId"]]["Type"] == "LINE"
         assert not re.search(r"\s", word["DetectedText"])
     parents = [word["ParentId"] for word in words(detections)]
@@ -226,6 +228,17 @@ def test_min_width_removes_narrow_words(rekognition: "RekognitionClient", sign: 
 LEFT_HALF = {"BoundingBox": {"Left": 0.0, "Top": 0.0, "Width": 0.5, "Height": 1.0}}
 
 
+def test_size_minima_hold_for_the_box_that_lies_level(rekognition: "RekognitionClient") -> None:
+    """Slanted letters of 48 pixels in 800 are 6 % high; the box around the word is far higher."""
+    image = turned("Promenade", 45)
+    (word,) = words(detect(rekognition, image))
+    left, top, right, bottom = box(word)
+    assert bottom - top > 0.15
+    assert right - left > 0.15
+    assert len(words(detect(rekognition, image, WordFilter={"MinBoundingBoxHeight": 0.15}))) == 1
+    assert detect(rekognition, image, WordFilter={"MinBoundingBoxHeight": 0.5}) == []
+
+
 def test_a_region_returns_words_with_more_than_half_their_area_in_it(rekognition: "RekognitionClient") -> None:
     image = canvas()
     write(image, "left", 60, 100)
@@ -247,6 +260,15 @@ def test_regions_may_be_polygons_and_count_together(rekognition: "RekognitionCli
     assert texts(words(detect(rekognition, image, RegionsOfInterest=[corner]))) == ["one"]
     assert texts(words(detect(rekognition, image, RegionsOfInterest=[corner, low]))) == ["one", "three"]
     assert texts(words(detect(rekognition, image, RegionsOfInterest=[]))) == ["one", "two", "three"]
+
+
+def test_polygons_have_three_to_ten_points(rekognition: "RekognitionClient", sign: Image.Image) -> None:
+    around = [
+        {"X": 0.5 + 0.5 * math.cos(math.tau * corner / 10), "Y": 0.5 + 0.5 * math.sin(math.tau * corner / 10)}
+        for corner in range(10)
+    ]
+    for points in (around, around[::3]):
+        assert len(words(detect(rekognition, sign, RegionsOfInterest=[{"Polygon": points}]))) == 2
 
 
 def test_ten_regions_pass_and_eleven_do_not(rekognition: "RekognitionClient", sign: Image.Image) -> None:
@@ -272,6 +294,11 @@ def test_a_page_of_150_words_returns_the_first_100(rekognition: "RekognitionClie
 def test_columns_on_one_row_are_lines_of_their_own(rekognition: "RekognitionClient") -> None:
     image = write(write(canvas(), "Soup of the day", 30, 200, 40), "Five euros", 560, 200, 40)
     assert texts(lines(detect(rekognition, image))) == ["Soup of the day", "Five euros"]
+
+
+def test_a_sentence_over_two_rows_is_two_lines(rekognition: "RekognitionClient") -> None:
+    image = write(write(canvas(), "Mind the step,", 60, 200, 48), "and the door", 60, 260, 48)
+    assert texts(lines(detect(rekognition, image))) == ["Mind the step,", "and the door"]
 
 
 @pytest.mark.parametrize("text", ["UPSIDE DOWN", "Bakery", "Room 207", "EXIT"])
@@ -316,6 +343,11 @@ def test_case_digits_and_punctuation_are_kept(rekognition: "RekognitionClient") 
     assert texts(lines(detect(rekognition, write(canvas(), "Mc-Coy & Sons, 24/7!", 60, 200)))) == [
         "Mc-Coy & Sons, 24/7!"
     ]
+
+
+def test_nothing_is_spelled_anew(rekognition: "RekognitionClient") -> None:
+    text = "The C@t recieved its brekfast"
+    assert texts(lines(detect(rekognition, write(canvas(), text, 60, 200)))) == [text]
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,51 @@ def test_squarish_text_alone_is_found_sideways() -> None:
     assert found == [pytest.approx(90, abs=1)]
 
 
+def test_letters_on_their_side_are_not_taken_for_an_ideograph() -> None:
+    """Two faint letters in a squarish rectangle: turned by a quarter they look like a Chinese character."""
+
+    def answer(angle: float) -> tuple[str, float]:
+        return ("IR", 0.76) if near(angle, 0) else ("园", 0.98) if near(angle, 90) or near(angle, -90) else ("JI", 0.3)
+
+    script = Script(answer)
+    (line,) = read_lines(PICTURE, [rectangle(64, 60)], script)  # type: ignore[arg-type]
+    assert line.reading.text == "IR"
+    assert line.angle == pytest.approx(0, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("sure", "angle", "confidence", "looks"),
+    [
+        (3, 0, 0.92, 1),
+        (3, 0, 0.88, 2),
+        (2, 0, 0.92, 2),
+        (3, 80, 0.92, 2),
+    ],
+    ids=["settled", "doubtful", "too few", "across"],
+)
+def test_a_short_line_is_looked_at_once_where_the_direction_is_settled(
+    sure: int, angle: float, confidence: float, looks: int
+) -> None:
+    def answer(_: float) -> tuple[str, float]:
+        return answers.pop(0)
+
+    quads = [rectangle(300, 40, 0, (300, 100.0 + 100 * row)) for row in range(sure)]
+    answers = [("letters", 0.99)] * sure + [("bus", confidence), ("snq", 0.4)]
+    _, script = read(answer, *quads, rectangle(120, 40, angle, (700, 500)))
+    assert len(script.looks) == sure + looks
+
+
+@pytest.mark.parametrize(("sure", "looks"), [(3, 1), (2, 2)])
+def test_so_is_squarish_text(sure: int, looks: int) -> None:
+    def answer(_: float) -> tuple[str, float]:
+        return answers.pop(0)
+
+    quads = [rectangle(300, 40, 0, (300, 100.0 + 100 * row)) for row in range(sure)]
+    answers = [("letters", 0.99)] * sure + [("7", 0.92), ("L", 0.4)]
+    _, script = read(answer, *quads, rectangle(50, 60, 0, (700, 500)))
+    assert len(script.looks) == sure + looks
+
+
 def test_nothing_read_is_no_line() -> None:
     assert read(lambda _: ("", 0.0), rectangle(400, 50), rectangle(50, 50))[0] == []
 

@@ -1,12 +1,16 @@
 """DetectText's rules that need no model: parts of the request, parts of the answer."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from openrek.contract.errors import InvalidParameterException
+from openrek.service.stored_video_text import Text
 from openrek.service.text import region_polygon, text_detections, word_filter
+from openrek.service.video_analysers import text as text_samples
+from openrek.settings import Settings
 from openrek.vision.image import Picture
 from openrek.vision.text import Line, TextResult, Word
 
@@ -79,3 +83,40 @@ def test_regions_become_polygons() -> None:
 def test_bad_regions_are_named_by_their_place(region: Any, reason: str) -> None:
     with pytest.raises(InvalidParameterException, match=f"region of interest 7.*{reason}"):
         region_polygon(region, 7)
+
+
+@pytest.mark.parametrize(
+    ("filters", "least", "regions"),
+    [
+        ({}, 0.8, None),
+        ({"WordFilter": {"MinBoundingBoxWidth": 0.5}}, 0.8, None),
+        ({"WordFilter": {"MinConfidence": 0}, "RegionsOfInterest": []}, 0.0, None),
+        (
+            {"RegionsOfInterest": [{"BoundingBox": {"Left": 0.5, "Top": 0, "Width": 0.5, "Height": 1}}]},
+            0.8,
+            [[[500, 0], [1000, 0], [1000, 500], [500, 500]]],
+        ),
+    ],
+)
+def test_videos_keep_words_of_80_percent_and_more_by_default(
+    monkeypatch: pytest.MonkeyPatch, filters: Any, least: float, regions: Any
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def read_text(picture: Picture, runtime: Any, **options: Any) -> TextResult:
+        asked.update(options)
+        return TextResult((line(word("a", 100, 50, 0.9)),))
+
+    monkeypatch.setattr(text_samples, "read_text", read_text)
+    services: Any = SimpleNamespace(
+        settings=Settings(), look=lambda picture: SimpleNamespace(picture=picture, runtime=None)
+    )
+    job: Any = SimpleNamespace(parameters={"Filters": filters})
+    (analyser,) = Text().analysers(job, services)
+    frame: Any = SimpleNamespace(picture=lambda longest: PICTURE)
+    for _ in range(2):
+        assert [item["Id"] for item in analyser.members(frame)] == [0, 1]  # type: ignore[attr-defined]
+    assert asked["words"].confidence == least
+    assert (asked["regions"] is None) == (regions is None)
+    if regions is not None:
+        np.testing.assert_allclose(asked["regions"], regions)
