@@ -168,9 +168,9 @@ def test_frames_that_cannot_be_decoded_repeat_the_one_before(tmp_path: Path) -> 
 
 
 def test_a_glance_survives_packing() -> None:
-    glance = Glance(True, 18, 200, 10_000, 1, 2, 3, 4, 5, 6, ((1, 2, 3, 4), (500, 990, 40, 20)))
+    glance = Glance(True, 1100, 18, 200, 10_000, 1, 2, 3, 4, 5, 6, ((1, 2, 3, 4), (500, 990, 40, 20)))
     info = SimpleNamespace(frames=2, rate=Fraction(25))
-    seen = Seen.gather(info, [(0, glance.packed()), (1, Glance(False, *[0] * 9, None).packed())])
+    seen = Seen.gather(info, [(0, glance.packed()), (1, Glance(False, *[0] * 10, None).packed())])
     assert (seen.lit[0], seen.vivid[0], seen.black.tolist()) == (10_000, 6, [True, False])
     assert seen.lines == [(0, glance.lines)]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -117,8 +118,8 @@ def _moved(old: NDArray[np.float64], new: NDArray[np.float64]) -> float:
         for right in range(-4, 5):
             a = before[max(0, down) : 9 + min(0, down), max(0, right) : 16 + min(0, right)]
             b = after[max(0, -down) : 9 - max(0, down), max(0, -right) : 16 - max(0, right)]
-            best = min(best, float(np.abs(a - b).mean()))
-    return best
+            best = min(best, cv2.norm(a, b, cv2.NORM_L1) / a.size)
+    return float(best)
 
 
 def adapts(sketches: Sketches, first: int, last: int) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openrek.vision.video.cues.planes import Plane, stored_chroma, stored_luma
-from openrek.vision.video.frame import Frame
+from openrek.vision.video.frame import LUMA_ROWS, Frame, some_rows
 
 _BT601 = frozenset({4, 5, 6, 7})
 """FFmpeg's numbers of the matrices with BT.601's (or nearly its) luma: FCC, 470BG, 170M, 240M."""
@@ -21,8 +21,8 @@ _BT601 = frozenset({4, 5, 6, 7})
 _TO_709 = (-0.118, -0.213)
 """What to add to BT.601 luma for BT.709's, per unit of Cb and Cr: R'G'B' by BT.601's inverse, luma of it by BT.709."""
 
-_ROWS_FIRST = 8
-"""Every n-th row is looked at first: most frames are so bright that these alone decide."""
+_ROWS_AT_ONCE = 4
+"""Every n-th row is counted, until there are too many bright pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +31,14 @@ class BlackRule:
 
     pixel: MaxPixelThreshold 0..1, of the luma range; coverage: MinCoveragePercentage 0..100.
     silence: dBFS, root mean square; black frames during louder sound are content.
+    exact: whether the published test alone decides. It calls the first and last frames of a fade black in which the
+    picture is dimly there already; else those are content.
     """
 
     pixel: float = 0.2
     coverage: float = 99.0
     silence: float = -60.0
+    exact: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.pixel <= 1:
@@ -71,11 +74,17 @@ def passes(frame: Frame, luma: Plane, bits: int, rule: BlackRule) -> bool:
     # BT.709 luma of saturated blue or red is lower than BT.601's by up to 14 percent of the range
     chroma = stored_chroma(frame) if frame.native.colorspace in _BT601 else None
     reach = math.ceil(0.15 * (1 << bits)) if chroma is not None else 0
-    if _bright(luma[::_ROWS_FIRST], top + reach) > bright_allowed:
+    # most frames are so bright that a few rows decide
+    if _bright(some_rows(luma, LUMA_ROWS), top + reach) > bright_allowed:
         return False
     if chroma is not None:
         return _bright(luma_709(luma, *chroma, bits, frame.full_range), top) <= bright_allowed
-    return _bright(luma, top) <= bright_allowed
+    bright = 0
+    for first in range(_ROWS_AT_ONCE):
+        bright += _bright(luma[first::_ROWS_AT_ONCE], top)
+        if bright > bright_allowed:
+            return False
+    return True
 
 
 def luma_709(luma: Plane, blue: Plane, red: Plane, bits: int, full_range: bool = False) -> NDArray[np.float32]:

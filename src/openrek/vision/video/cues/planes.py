@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openrek.vision.image.orientation import swaps_sides, upright
-from openrek.vision.video.frame import Frame
+from openrek.vision.video.frame import Frame, some_rows
 
 Plane = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -45,15 +45,31 @@ def thinned(plane: Plane, bits: int, orientation: int, columns: int, rows: int) 
     return upright(np.ascontiguousarray(few >> (bits - 8) if bits > 8 else few, np.uint8), orientation)
 
 
+def spread(plane: Plane, bits: int, rows: int, columns: int) -> NDArray[np.uint8]:
+    """Samples of `some_rows` of a stored plane, about so many of each row, as 8 bits and not turned."""
+    chosen = some_rows(plane, rows)
+    right = max(1, chosen.shape[1] // columns)
+    few = chosen[:, right // 2 :: right]
+    return np.ascontiguousarray(few >> (bits - 8) if bits > 8 else few, np.uint8)
+
+
 def shrunk_luma(frame: Frame, longest: int) -> NDArray[np.uint8]:
     """Mean luma of blocks of whole samples, upright, its longest side between 2/3 of and all of `longest`."""
     plane = frame.plane(0)
     block = -(-max(plane.shape) // longest)
-    if block > 1 and min(plane.shape) >= block:
-        rows, columns = plane.shape[0] // block, plane.shape[1] // block
-        whole = plane[: rows * block, : columns * block]
-        plane = np.asarray(cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
+    while block % 2 == 0:  # averaging two by two is much faster than any other block
+        plane, block = _averaged(plane, 2), block // 2
+    if block > 1:
+        plane = _averaged(plane, block)
     return upright(np.ascontiguousarray(plane), frame.orientation)
+
+
+def _averaged(plane: NDArray[np.uint8], block: int) -> NDArray[np.uint8]:
+    rows, columns = plane.shape[0] // block, plane.shape[1] // block
+    if not rows or not columns:
+        return plane
+    whole = plane[: rows * block, : columns * block]
+    return np.asarray(cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _planar_bits(frame: Frame) -> int:
