@@ -2,14 +2,14 @@
 
 import io
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
 from openrek.vision.video import Analyser, VideoReader, analyse, observe
-from openrek.vision.video.analysis import Cancelled, sampled
+from openrek.vision.video.analysis import BundleAnalyser, Cancelled, sampled
 from openrek.vision.video.clock import Clock, regular_clock
 from openrek.vision.video.frame import Frame
 from openrek.vision.video.info import VideoInfo
@@ -84,6 +84,46 @@ def test_sampling_by_the_times_of_a_variable_rate() -> None:
     assert all(sampled(clock, n, None) for n in range(6))
 
 
+class Bundles(Differences):
+    """The same, shown several frames at once."""
+
+    name = "bundles"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[set[tuple[int, int]]] = []
+        self.lengths: list[int] = []
+
+    def observe_all(self, frames: Sequence[Frame]) -> list[tuple[int, int] | None]:
+        self.sizes.append({(frame.native.width, frame.native.height) for frame in frames})
+        self.lengths.append(len(frames))
+        return [self.observe(frame) for frame in frames]
+
+
+def test_bundles_show_the_same_frames(film: bytes) -> None:
+    bundles = Bundles()
+    assert isinstance(bundles, BundleAnalyser)
+    assert not isinstance(Differences(), BundleAnalyser)
+    with VideoReader.open(io.BytesIO(film)) as reader:
+        both = observe(reader, [bundles, Differences()], 20, 90)
+    assert both["bundles"] == both["differences"]
+    assert max(bundles.lengths) > 1
+
+
+def test_a_bundle_has_frames_of_one_size() -> None:
+    class Sizes(Bundles):
+        def observe(self, frame: Frame) -> tuple[int, int]:
+            return frame.native.width, frame.native.height
+
+    small, large = np.full((96, 160, 3), 90, np.uint8), np.full((192, 320, 3), 90, np.uint8)
+    parts = [encode([picture] * 20, format="mpegts", codec="mpeg2video") for picture in (small, large)]
+    sizes = Sizes()
+    with VideoReader.open(io.BytesIO(b"".join(parts))) as reader:
+        seen = {size for _, size in observe(reader, [sizes])["bundles"]}
+    assert seen == {(160, 96), (320, 192)}
+    assert all(len(each) == 1 for each in sizes.sizes)
+
+
 def test_progress_may_stop_the_work_and_the_decoding_thread_with_it(film: bytes) -> None:
     def stop(frame: int) -> None:
         if frame == 10:
@@ -118,7 +158,7 @@ def test_loudness_is_measured_for_who_needs_it(film: bytes) -> None:
 
 def test_packed_observations_come_back() -> None:
     rows = [(0, b"abc"), (1, (1, 2.5, "x", None)), (7, {"boxes": np.arange(6, dtype=np.float32).reshape(2, 3)})]
-    back = unpack(pack(rows))
+    back = list(unpack(pack(rows)))
     assert back[:2] == rows[:2]
     np.testing.assert_array_equal(back[2][1]["boxes"], rows[2][1]["boxes"])  # type: ignore[index, call-overload]
     assert pack(rows) == pack(rows)
@@ -132,8 +172,8 @@ def test_packed_bytes_cannot_call_anything() -> None:
             return os.system, ("true",)
 
     with pytest.raises(ValueError, match="no place in an observation"):
-        unpack(pack([(0, Evil())]))
+        list(unpack(pack([(0, Evil())])))
     with pytest.raises(ValueError, match="no packed observations"):
-        unpack(b"something else")
+        list(unpack(b"something else"))
     with pytest.raises(ValueError, match="damaged"):
-        unpack(pack([(0, 1)])[:-5])
+        list(unpack(pack([(0, 1)])[:-5]))
