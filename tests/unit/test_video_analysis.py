@@ -14,6 +14,7 @@ from openrek.vision.video.clock import Clock, regular_clock
 from openrek.vision.video.frame import Frame
 from openrek.vision.video.info import VideoInfo
 from openrek.vision.video.packing import pack, unpack
+from openrek.vision.video.shelf import Shelf
 from tests.video_kit import encode, numbered, read_number
 
 
@@ -162,6 +163,42 @@ def test_packed_observations_come_back() -> None:
     assert back[:2] == rows[:2]
     np.testing.assert_array_equal(back[2][1]["boxes"], rows[2][1]["boxes"])  # type: ignore[index, call-overload]
     assert pack(rows) == pack(rows)
+
+
+def test_many_observations_are_packed_in_sections_that_are_read_one_by_one() -> None:
+    rows = [(n, bytes([n % 251]) * (n % 7)) for n in range(3000)]
+    packed = pack(rows)
+    assert list(unpack(packed)) == rows
+    reading = unpack(packed[:-1])
+    assert [next(reading) for _ in range(2000)] == rows[:2000]
+    with pytest.raises(ValueError, match="they end too early"):
+        list(reading)
+    assert list(unpack(pack([]))) == []
+
+
+def test_a_decision_may_go_through_the_observations_twice(film: bytes) -> None:
+    class Twice(Differences):
+        def decide(self, info: VideoInfo, observations: Iterable[tuple[int, tuple[int, int]]]) -> list[object]:
+            first = list(observations)
+            assert list(observations) == first
+            return [*first]
+
+    with VideoReader.open(io.BytesIO(film)) as reader:
+        assert len(analyse(reader, [Twice()], chunk_seconds=0.5)["differences"]) == 111
+
+
+def test_a_shelf_gives_back_what_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("openrek.vision.video.shelf._IN_MEMORY", 10)  # the rest goes to the disk
+    shelf = Shelf()
+    items = [bytes([n]) * n for n in range(9)]
+    for item in items:
+        shelf.add(item)
+    assert len(shelf) == 9
+    assert list(shelf.items()) == items
+    both = zip(shelf.items(), shelf.items(), strict=True)
+    assert [first for first, second in both if first == second] == items
+    shelf.add(b"more")
+    assert list(shelf.items())[-1] == b"more"
 
 
 def test_packed_bytes_cannot_call_anything() -> None:

@@ -1,5 +1,7 @@
 """Hard cuts: frames at which the whole picture is replaced at once."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -52,30 +54,31 @@ def _describe(
     before = sketches.signature[max(0, p - _NEAR) : p].astype(np.float64)
     after = sketches.signature[p : p + _NEAR].astype(np.float64)
     old, new = before.mean(axis=0), after.mean(axis=0)
-    within = max(np.abs(before - old).mean(), np.abs(after - new).mean())
+    within = float(max(np.abs(before - old).mean(), np.abs(after - new).mean()))
     old_shape, new_shape = old - old.mean(), new - new.mean()
     alike = (old_shape * new_shape).sum() / np.sqrt((old_shape**2).sum() * (new_shape**2).sum() + 4 * old.size)
-    contrast = (sketches.contrast[p] + sketches.contrast[p - 1]) / 2
+    contrast = float(sketches.contrast[p] + sketches.contrast[p - 1]) / 2
+    here = {"moved": float(moved[p]), "raw": float(raw[p]), "colour": float(colour[p])}
+    near = {name: values[p].tolist() for name, values in around.items()}
+    second = {name: sorted(values)[-2] for name, values in near.items()}
 
-    def above(value: float, others: NDArray[np.float64], floor: float) -> float:
-        return float(np.log((value + floor) / (others + floor)))
+    def above(name: str, other: float, floor: float = 0.5) -> float:
+        return math.log((here[name] + floor) / (other + floor))
 
-    near = around["moved"][p, REACH - 1 : REACH + 1].max()
-    second = {name: np.sort(values[p])[-2] for name, values in around.items()}
     return [
-        np.log(moved[p] + 0.5),
-        np.log(np.nan_to_num(sketches.spread[p]) + 0.5),
-        np.log(raw[p] + 0.5),
-        np.log(colour[p] + 0.25),
-        above(moved[p], second["moved"], 0.5),
-        above(moved[p], around["moved"][p].mean(), 0.5),
-        above(raw[p], second["raw"], 0.5),
-        above(colour[p], second["colour"], 0.25),
-        above(moved[p], near, 0.5),
+        math.log(here["moved"] + 0.5),
+        math.log(float(np.nan_to_num(sketches.spread[p])) + 0.5),
+        math.log(here["raw"] + 0.5),
+        math.log(here["colour"] + 0.25),
+        above("moved", second["moved"]),
+        above("moved", float(around["moved"][p].mean())),
+        above("raw", second["raw"]),
+        above("colour", second["colour"], 0.25),
+        above("moved", max(near["moved"][REACH - 1 : REACH + 1])),
         stays,
-        moved[p] / (contrast + 4),
+        here["moved"] / (contrast + 4),
         float(alike),
-        np.log((within + 0.5) / (np.abs(old - new).mean() + 0.5)),
-        np.log(abs(sketches.light[p] - sketches.light[p - 1]) + 1),
-        above(raw[p], usual[p], 0.5),
+        math.log((within + 0.5) / (float(np.abs(old - new).mean()) + 0.5)),
+        math.log(abs(float(sketches.light[p] - sketches.light[p - 1])) + 1),
+        above("raw", float(usual[p])),
     ]

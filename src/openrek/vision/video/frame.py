@@ -1,7 +1,6 @@
 """One decoded frame of a video."""
 
 from fractions import Fraction
-from typing import TypeVar
 
 import av
 import cv2
@@ -22,7 +21,7 @@ _MOST_ROWS = 288
 """Small planes are averaged from about this many rows at most: more change nothing and cost memory bandwidth."""
 
 LUMA_ROWS, CHROMA_ROWS = 72, 36
-"""See `some_rows`."""
+"""See `row_step`."""
 
 
 class Frame:
@@ -171,16 +170,13 @@ class Frame:
         return Colorspace.ITU709 if self._native.height >= _HD_HEIGHT else Colorspace.ITU601
 
 
-T = TypeVar("T", np.uint8, np.uint16)
+def row_step(height: int, rows: int) -> int:
+    """Every how many rows of a plane give at least `rows` of them (or all), and fewer than twice as many.
 
-
-def some_rows(plane: NDArray[T], rows: int) -> NDArray[T]:
-    """At least `rows` rows of a plane (or all of them), evenly spread, fewer than twice as many.
-
-    Whoever looks at a frame for a first impression looks at the same LUMA_ROWS and CHROMA_ROWS: fetching other rows
-    from memory costs more than looking at them.
+    Whoever looks at a frame for a first impression looks at the same LUMA_ROWS and CHROMA_ROWS, or some of them:
+    fetching other rows from memory costs more than looking at them.
     """
-    return plane[:: max(1, plane.shape[0] // rows)]
+    return max(1, height // rows)
 
 
 def _plane(frame: av.VideoFrame, index: int) -> NDArray[np.uint8]:

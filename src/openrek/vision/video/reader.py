@@ -195,7 +195,7 @@ class VideoReader:
             except FFmpegError:
                 self.corrupt += 1
                 continue
-            yield from (frame for frame in decoded if isinstance(frame, av.VideoFrame))
+            yield from cast("list[av.VideoFrame]", decoded)
 
     def _decode_first(self, max_pixels: int) -> av.VideoFrame:
         container, file = self._container()

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from openrek.vision.video.frame import CHROMA_ROWS, LUMA_ROWS, Frame, some_rows
+from openrek.vision.video.frame import CHROMA_ROWS, LUMA_ROWS, Frame, row_step
 
 Plane = NDArray[np.uint8]
 Planes = NDArray[np.uint8]
@@ -56,8 +56,7 @@ class Sketcher:
         count, known = len(frames), len(self._luma)
         luma = np.concatenate([self._luma, np.empty((count, HEIGHT, WIDTH), np.uint8)])
         chroma = np.concatenate([self._chroma, np.empty((count, 2 * CHROMA_HEIGHT, CHROMA_WIDTH), np.uint8)])
-        for row, frame in enumerate(frames, known):
-            _sketch(frame, luma[row], chroma[row])
+        _sketch(frames, luma[known:], chroma[known:])
         numbers = np.full((count, _NUMBERS), np.nan, np.float32)
         numbers[:, 0], numbers[:, 1] = _light_and_contrast(luma[known:])
         first = 1 if not known else 0  # nothing comes before the first frame of all
@@ -81,7 +80,9 @@ class Sketcher:
         rows, columns = SIGNATURE
         signatures = _means(luma[known:].reshape(-1, WIDTH), count * rows, columns).reshape(count, -1)
         tints = _means(chroma[known:].reshape(-1, CHROMA_WIDTH), count * 6, 4).reshape(count, -1)
-        return [row.tobytes() for row in np.hstack([numbers.view(np.uint8), signatures, tints])]
+        table = np.hstack([numbers.view(np.uint8), signatures, tints])
+        size, packed = table.shape[1], table.tobytes()
+        return [packed[place : place + size] for place in range(0, len(packed), size)]
 
     def _blocks(self, before: Planes, after: Planes) -> NDArray[np.uint8]:
         """(n, 12) `_compare` of each pair. Where nothing differs without a shift, none is tried."""
@@ -105,24 +106,28 @@ class Sketcher:
         return np.asarray(cv2.reduce(means.reshape(_SHIFTS, _BLOCKS), 0, cv2.REDUCE_MIN)[0], np.uint8)
 
 
-def _sketch(frame: Frame, luma: Plane, chroma: Plane) -> None:
-    """Fill in (18, 32) luma, and (18, 16) with Cb above Cr; stored orientation, which differences do not mind."""
-    planes = frame.planes()
-    _reduce(some_rows(planes[0], LUMA_ROWS), luma)
-    if len(planes) < 3:
+def _sketch(frames: Sequence[Frame], luma: Planes, chroma: Planes) -> None:
+    """Fill in (n, 18, 32) luma, and (n, 18, 16) with Cb above Cr; stored orientation, which differences do not mind."""
+    planes = [frame.planes() for frame in frames]
+    _reduce([each[0] for each in planes], LUMA_ROWS, luma)
+    if len(planes[0]) < 3:
         chroma[:] = 128
         return
-    _reduce(some_rows(planes[1], CHROMA_ROWS), chroma[:CHROMA_HEIGHT])
-    _reduce(some_rows(planes[2], CHROMA_ROWS), chroma[CHROMA_HEIGHT:])
+    _reduce([each[1] for each in planes], CHROMA_ROWS, chroma[:, :CHROMA_HEIGHT])
+    _reduce([each[2] for each in planes], CHROMA_ROWS, chroma[:, CHROMA_HEIGHT:])
 
 
-def _reduce(rows: Plane, into: Plane) -> None:
-    """Means of areas. Averaging is many times faster over whole numbers of samples, so what is left over at the right
-    and bottom edge is not looked at."""
-    height, width = into.shape
-    if rows.shape[0] >= height and rows.shape[1] >= width:
-        rows = rows[: rows.shape[0] // height * height, : rows.shape[1] // width * width]
-    cv2.resize(rows, (width, height), dst=into, interpolation=cv2.INTER_AREA)
+def _reduce(planes: Sequence[Plane], rows: int, into: Planes) -> None:
+    """Means of areas of some rows. Averaging is many times faster over whole numbers of samples, so what is left over
+    at the right and bottom edge is not looked at."""
+    (height, width), (down, across) = planes[0].shape, into.shape[1:]
+    step = row_step(height, rows)
+    rows = -(-height // step)
+    if rows >= down and width >= across:
+        rows, width = rows // down * down, width // across * across
+    where, size = (slice(0, rows * step, step), slice(0, width)), (across, down)
+    for plane, small in zip(planes, into, strict=True):
+        cv2.resize(plane[where], size, small, 0, 0, cv2.INTER_AREA)
 
 
 def _means(plane: Plane, rows: int, columns: int) -> Plane:

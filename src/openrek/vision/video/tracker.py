@@ -61,8 +61,8 @@ class _Live:
     covariance: Floats
     seen: float
     best: float
-    samples: array[int] = field(default_factory=partial(array, "q"))
-    members: array[int] = field(default_factory=partial(array, "q"))
+    samples: "array[int]" = field(default_factory=partial(array, "q"))
+    members: "array[int]" = field(default_factory=partial(array, "q"))
 
     def box(self) -> Floats:
         x, y, width, height = self.mean[:_SIZE]

@@ -7,17 +7,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from openrek.vision.image.orientation import upright
 from openrek.vision.video.analysis import Interval
 from openrek.vision.video.cues.bars import FIRST_SAMPLES, SAMPLES, bars_likeness, first_looks
-from openrek.vision.video.cues.black import BlackRule, passes
+from openrek.vision.video.cues.black import BlackRule, black_frames
 from openrek.vision.video.cues.decide import decide
 from openrek.vision.video.cues.lettering import text_lines
-from openrek.vision.video.cues.planes import shrunk_luma, spread, stored_chroma, stored_luma, thinned
+from openrek.vision.video.cues.planes import Stored, shrunk_luma, spread, thinned
 from openrek.vision.video.cues.seen import LIGHT, ROW, Seen
 from openrek.vision.video.frame import CHROMA_ROWS, LUMA_ROWS, Frame
 from openrek.vision.video.info import VideoInfo
 
-_COARSE, _FINE = 80, (320, 90)
+_COARSE, _FINE = 40, (240, 90)
 """Columns of luma that are looked at in every frame; columns and rows where there may be a plain background."""
 _PLAIN_AT_ALL = 0.4
 _LETTERING = 540
@@ -26,6 +27,8 @@ _LETTERING_STEP = Fraction(2, 5)
 _LIT = 30
 """How far a sample's luma is from the background's to be part of what stands before it."""
 _PLAIN = 10
+_FOREGROUND = ["lit", "top", "bottom", "left", "right"]
+"""Columns of `ROW`."""
 _PLAIN_ENOUGH = 0.5
 """Share of the frame near its background from which it may be a page."""
 
@@ -44,7 +47,7 @@ class CueAnalyser:
         self.rule = rule or BlackRule()
         self.least = least
         self._every = 10
-        self._bars: tuple[list[NDArray[np.uint8]], float] | None = None
+        self._bars: tuple[NDArray[np.uint8], NDArray[np.uint8], float] | None = None
 
     def begin(self, info: VideoInfo) -> None:
         """Take the video's frame rate; no frame depends on another."""
@@ -56,42 +59,47 @@ class CueAnalyser:
 
     def observe_all(self, frames: Sequence[Frame]) -> list[bytes]:
         """`observe` of frames of one size and format; cheaper than one by one."""
+        stored = Stored.of(frames)
+        luma, turn = stored.luma, frames[0].orientation
         rows = np.zeros(len(frames), ROW)
-        turn = frames[0].orientation
-        stored = [stored_luma(frame) for frame in frames]
-        bits = stored[0][1]
-        coarse = [spread(luma, bits, LUMA_ROWS, _COARSE) for luma, _ in stored]
-        rows["light"] = np.rint([LIGHT * cv2.mean(luma)[0] for luma in coarse])
+        coarse = stored.samples(luma, spread(luma[0], LUMA_ROWS, 2, _COARSE))
+        rows["light"] = np.rint(LIGHT * coarse.reshape(len(frames), -1).mean(axis=1, dtype=np.float64))
         rows["background"], plain = _backgrounds(coarse)
         rows["lit"], rows["bottom"], rows["right"] = 10_000, 200, 200
-        for n in np.flatnonzero(plain >= _PLAIN_AT_ALL).tolist():
-            plain[n] = _foreground(thinned(stored[n][0], bits, turn, *_FINE), rows[n])
+        pages = np.flatnonzero(plain >= _PLAIN_AT_ALL).tolist()
+        if pages:
+            fine = stored.samples([luma[n] for n in pages], thinned(luma[0], turn, *_FINE))
+            for n, picture in zip(pages, fine, strict=True):
+                plain[n], rows[_FOREGROUND][n] = _foreground(upright(picture, turn), int(rows["background"][n]))
         rows["plain"] = np.rint(200 * plain)
-        self._look_for_bars(frames, bits, rows)
+        rows["black"] = black_frames(frames, stored, self.rule)
+        self._look_for_bars(stored, turn, rows)
         lines: list[bytes] = [b""] * len(frames)
         for n, frame in enumerate(frames):
-            rows["black"][n] = passes(frame, stored[n][0], bits, self.rule)
             # texture costs most and says least, so a full picture is looked at every other time
             if frame.index % (self._every if plain[n] >= _PLAIN_ENOUGH else 2 * self._every) == 0:
                 rows["looked"][n] = True
                 lines[n] = _lettering(frame, dark=rows["background"][n] > 127)
-        return [row.tobytes() + found for row, found in zip(rows, lines, strict=True)]
+        packed, size = rows.tobytes(), ROW.itemsize
+        return [packed[n * size : (n + 1) * size] + found for n, found in enumerate(lines)]
 
-    def _look_for_bars(self, frames: Sequence[Frame], bits: int, rows: NDArray[np.void]) -> None:
-        chroma = [stored_chroma(frame) for frame in frames]
-        if chroma[0] is None:
+    def _look_for_bars(self, stored: Stored, turn: int, rows: NDArray[np.void]) -> None:
+        if stored.chroma is None:
             return
-        turn = frames[0].orientation
-        planes = [both for both in chroma if both is not None]
-        first = [np.stack([spread(both[i], bits, CHROMA_ROWS, FIRST_SAMPLES) for both in planes]) for i in (0, 1)]
-        maybe, vivid = first_looks(*first)
+        one = stored.chroma[0][0]
+        where = spread(one, CHROMA_ROWS, 2, FIRST_SAMPLES)
+        maybe, vivid = first_looks(*(stored.samples(planes, where) for planes in stored.chroma))
         rows["vivid"] = np.rint(200 * vivid)
-        for n in np.flatnonzero(maybe).tolist():
-            samples = [thinned(plane, bits, turn, *SAMPLES) for plane in planes[n]]
-            same = self._bars is not None and all(map(np.array_equal, samples, self._bars[0]))
-            if self._bars is None or not same:  # bars often stand still
-                self._bars = samples, bars_likeness(*samples)
-            rows["bars"][n] = round(200 * self._bars[1])
+        found = np.flatnonzero(maybe).tolist()
+        if not found:
+            return
+        where = thinned(one, turn, *SAMPLES)
+        blues, reds = (stored.samples([planes[n] for n in found], where) for planes in stored.chroma)
+        for n, blue, red in zip(found, blues, reds, strict=True):
+            # bars often stand still
+            if not (self._bars and np.array_equal(blue, self._bars[0]) and np.array_equal(red, self._bars[1])):
+                self._bars = blue, red, bars_likeness(upright(blue, turn), upright(red, turn))
+            rows["bars"][n] = round(200 * self._bars[2])
 
     def decide(self, info: VideoInfo, observations: Iterable[tuple[int, bytes]]) -> tuple[Interval, ...]:
         """All cues of the video, from its first frame to its last."""
@@ -103,25 +111,31 @@ def lettering_step(info: VideoInfo) -> int:
     return max(2, round(float(_LETTERING_STEP * info.rate)))
 
 
-def _foreground(luma: NDArray[np.uint8], row: NDArray[np.void]) -> float:
-    """Fill in what stands before the background: how much, and where. Returns the background's share, 0..1."""
+def _foreground(luma: NDArray[np.uint8], background: int) -> tuple[float, tuple[int, int, int, int, int]]:
+    """The share of a picture near its background, 0..1; and what stands before it: `_FOREGROUND`."""
     rows, columns = luma.shape
-    background = int(row["background"])
-    plain = cv2.countNonZero(cv2.inRange(luma, background - 2 - _PLAIN // 4 * 4, background + 1 + _PLAIN // 4 * 4))
-    near = np.asarray(cv2.inRange(luma, background - _LIT, background + _LIT), np.uint8)
-    lit = luma.size - cv2.countNonZero(near)
-    x, y, w, h = cv2.boundingRect(cv2.bitwise_not(near)) if lit else (0, 0, 0, 0)
-    row["lit"] = round(10_000 * lit / luma.size) or int(lit > 0)
-    row["left"], row["right"] = round(200 * (x / columns)), round(200 * ((x + w) / columns))
-    row["top"], row["bottom"] = round(200 * (y / rows)), round(200 * ((y + h) / rows))
-    return plain / luma.size
+    near = _PLAIN // 4 * 4
+    plain = _within(luma, background - 2 - near, background + 1 + near)
+    before = np.logical_not(_within(luma, background - _LIT, background + _LIT))
+    lit = np.count_nonzero(before)
+    x, y, w, h = cv2.boundingRect(before.view(np.uint8)) if lit else (0, 0, 0, 0)
+    share = round(10_000 * lit / luma.size) or int(lit > 0)
+    top, bottom = round(200 * (y / rows)), round(200 * ((y + h) / rows))
+    left, right = round(200 * (x / columns)), round(200 * ((x + w) / columns))
+    return np.count_nonzero(plain) / luma.size, (share, top, bottom, left, right)
 
 
-def _backgrounds(lumas: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The most frequent luma of each picture (of 64 levels), and the share of its samples that are near it."""
+def _within(luma: NDArray[np.uint8], low: int, high: int) -> NDArray[np.bool_]:
+    low, high = max(0, low), min(255, high)
+    return luma - np.uint8(low) <= np.uint8(high - low)  # what is below wraps round and is larger
+
+
+def _backgrounds(lumas: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The most frequent luma of each of (n, rows, columns), of 64 levels, and the share of its samples near it."""
     levels = np.stack([cv2.calcHist([luma], [0], None, [64], [0, 256]).ravel() for luma in lumas])
     level = levels.argmax(axis=1)
-    sums = np.pad(levels.cumsum(axis=1, dtype=np.float64), ((0, 0), (1, 0)))
+    sums = np.zeros((len(lumas), 65))
+    levels.cumsum(axis=1, out=sums[:, 1:])
     each = np.arange(len(lumas))
     near = sums[each, np.minimum(level + _PLAIN // 4 + 1, 64)] - sums[each, np.maximum(level - _PLAIN // 4, 0)]
     return level * 4 + 2, near / lumas[0].size

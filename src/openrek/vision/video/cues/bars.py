@@ -75,7 +75,7 @@ def first_looks(blue: NDArray[np.uint8], red: NDArray[np.uint8]) -> tuple[NDArra
     blue, red: (n, rows, columns) Cb and Cr, some hundred samples of each frame (`FIRST_SAMPLES`).
     """
     count = len(blue)
-    kinds = _KIND_OF[_places(blue, red).reshape(count, -1)]
+    kinds = _KIND_OF.take(_places(blue, red).reshape(count, -1), mode="clip")
     size, most = kinds.shape[1], (_SECTORS + 1) * _KINDS
     places = kinds + np.arange(0, count * most, most, np.uint16)[:, None]
     counts = np.bincount(places.ravel(), minlength=count * most).reshape(count, _SECTORS + 1, _KINDS)
@@ -97,7 +97,7 @@ def bars_likeness(blue: NDArray[np.uint8], red: NDArray[np.uint8]) -> float:
     blue, red: (rows, columns) Cb and Cr of the upright frame, a few thousand samples (`SAMPLES`).
     """
     rows, columns = blue.shape
-    classes = _CLASS_OF[_places(blue, red)]
+    classes = _CLASS_OF.take(_places(blue, red), mode="clip")
     places = classes + np.arange(columns) * (_OTHER + 1)
     counts = np.bincount(places.ravel(), minlength=columns * (_OTHER + 1)).reshape(columns, -1)[:, :_COLOURS].T
     most = counts.max(axis=0)
