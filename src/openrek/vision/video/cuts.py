@@ -13,6 +13,9 @@ REACH = 6
 _LEAST_CHANGE = 1.5
 _LEAST_RATIO = 1.3
 _NEAR = 4
+_MEMORY, _AGAIN, _FROZEN = 90, 0.45, 0.1
+"""Frames back in which a picture is known again, if it differs from what it was by at most this share of the change;
+and by how much of 255 frames may differ that stand still."""
 
 
 def suspects(sketches: Sketches) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -28,6 +31,20 @@ def suspects(sketches: Sketches) -> tuple[NDArray[np.int64], NDArray[np.float64]
     places = np.flatnonzero(changes)
     described = [_describe(sketches, moved, raw, colour, around, usual, p) for p in places.tolist()]
     return places, np.array(described).reshape(-1, 15)
+
+
+def returns(sketches: Sketches, since: int, p: int) -> bool:
+    """Whether a picture that stood still gives way, at row p, to one of before it, in rows since..p-1 of the same shot.
+
+    Then what ends at p is no shot but a disturbance in one: decoding errors that last until the next key frame.
+    """
+    first, last = max(since, p - _MEMORY), p - REACH
+    if last < first or np.nan_to_num(sketches.raw[p - REACH : p]).max() > _FROZEN:
+        return False
+    seen = sketches.signature[first : last + 1].astype(np.float32)
+    now = sketches.signature[p : p + 3].mean(axis=0, dtype=np.float32)
+    change = np.abs(sketches.signature[p].astype(np.float32) - sketches.signature[p - 1]).mean()
+    return bool(np.abs(seen - now).mean(axis=(1, 2)).min() <= _AGAIN * change)
 
 
 def _neighbours(column: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -85,8 +85,15 @@ class ShotDetector:
         flats: list[tuple[int, int]] = []
         for sketches, low, high in _blocks(observations):
             found = _hard(sketches)
-            hard += [t for row, t in found if low <= row < high]
-            soft += [t for row, t in _soft(sketches, [row for row, _ in found]) if low <= row < high]
+            gradual = _soft(sketches, [row for row, _ in found])
+            soft += [t for row, t in gradual if low <= row < high]
+            ends = sorted(
+                [*(row for row, _ in found), *(int(sketches.frames.searchsorted(t.last)) for _, t in gradual)]
+            )
+            for row, change in found:
+                since = ends[place - 1] if (place := bisect_left(ends, row)) else 0
+                if low <= row < high and not cuts.returns(sketches, since, row):
+                    hard.append(change)
             flats += _flats(sketches, low, high)
         return _absorb_holds(_without_overlap(hard + soft), _joined(flats), float(info.rate * _SHORT_HOLD))
 
