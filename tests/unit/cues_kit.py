@@ -35,9 +35,12 @@ def frame_of(luma: NDArray[np.integer], *, pixels: str = "yuv420p", full: bool =
 
 
 def write_clip(path: Path, frames: Iterable[NDArray[np.uint8]], *, rate: Fraction = Fraction(25),
-               sound: NDArray[np.float32] | None = None, times: Iterable[int] | None = None,
-               pixels: str = "yuv420p") -> Path:  # fmt: skip
-    """Encode RGB frames as H.264. sound: mono samples; times: of each frame in ms, where they are not regular."""
+               sound: NDArray[np.float32] | None = None, second: NDArray[np.float32] | None = None,
+               times: Iterable[int] | None = None, pixels: str = "yuv420p") -> Path:  # fmt: skip
+    """Encode RGB frames as H.264.
+
+    sound, second: mono samples of one or two audio streams; times: of each frame in ms, where they are not regular.
+    """
     frames = list(frames)
     with av.open(str(path), "w") as out:
         video = out.add_stream("libx264", rate=rate)
@@ -46,19 +49,20 @@ def write_clip(path: Path, frames: Iterable[NDArray[np.uint8]], *, rate: Fractio
         video.options = {"crf": "20", "preset": "ultrafast", "g": "12", "threads": "1"}
         if times is not None:
             video.codec_context.time_base = Fraction(1, 1000)
-        heard = out.add_stream("aac", rate=SOUND_RATE, layout="mono") if sound is not None else None
+        sounds = [samples for samples in (sound, second) if samples is not None]
+        heard = [out.add_stream("aac", rate=SOUND_RATE, layout="mono") for _ in sounds]
         for number, pixel in enumerate(frames):
             native = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixel), "rgb24")
             if times is not None:
                 native.pts, native.time_base = list(times)[number], Fraction(1, 1000)
             out.mux(video.encode(native))
         out.mux(video.encode())
-        if heard is not None and sound is not None:
-            for start in range(0, len(sound), 1024):
-                block = av.AudioFrame.from_ndarray(sound[None, start : start + 1024], "fltp", "mono")
+        for stream, samples in zip(heard, sounds, strict=True):
+            for start in range(0, len(samples), 1024):
+                block = av.AudioFrame.from_ndarray(samples[None, start : start + 1024], "fltp", "mono")
                 block.sample_rate, block.pts, block.time_base = SOUND_RATE, start, Fraction(1, SOUND_RATE)
-                out.mux(heard.encode(block))
-            out.mux(heard.encode())
+                out.mux(stream.encode(block))
+            out.mux(stream.encode())
     return path
 
 

@@ -9,7 +9,7 @@ import pytest
 from bench import cue_films as films
 from numpy.typing import NDArray
 
-from openrek.vision.video.cues.bars import bars_likeness, first_look
+from openrek.vision.video.cues.bars import bars_likeness, first_looks
 
 SIZE = (640, 360)
 
@@ -19,7 +19,8 @@ def likeness(rgb: NDArray[np.uint8]) -> float:
     small = cv2.resize(rgb, (192, 54), interpolation=cv2.INTER_NEAREST)
     ycrcb = cv2.cvtColor(small, cv2.COLOR_RGB2YCrCb)
     blue, red = np.ascontiguousarray(ycrcb[..., 2]), np.ascontiguousarray(ycrcb[..., 1])
-    return bars_likeness(blue, red) if first_look(blue[2::4, 2::4], red[2::4, 2::4])[0] else 0.0
+    (maybe,), _ = first_looks(blue[None, 2::4, 2::4], red[None, 2::4, 2::4])
+    return bars_likeness(blue, red) if maybe else 0.0
 
 
 @pytest.mark.parametrize("standard", ["ebu75", "ebu100", "smpte", "rp219"])
@@ -72,9 +73,12 @@ def test_photos_are_no_bars() -> None:
 
 
 def test_vividness_needs_one_strong_hue() -> None:
-    orange = np.full((54, 192), 39, np.uint8), np.full((54, 192), 183, np.uint8)
-    grey = np.full((54, 192), 128, np.uint8)
-    assert first_look(*orange) == (False, 1)
-    assert first_look(grey, grey) == (False, 0)
     hues = np.random.default_rng(0).integers(0, 255, (2, 54, 192)).astype(np.uint8)
-    assert first_look(*hues)[1] < 0.3
+    orange, grey = (
+        [np.full((54, 192), chroma, np.uint8) for chroma in (39, 183)],
+        [np.full((54, 192), 128, np.uint8)] * 2,
+    )
+    maybe, vivid = first_looks(*(np.stack(planes) for planes in zip(orange, grey, hues, strict=True)))
+    assert maybe.tolist()[:2] == [False, False]
+    assert vivid.tolist()[:2] == [1, 0]
+    assert vivid[2] < 0.3

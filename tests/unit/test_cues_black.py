@@ -1,10 +1,13 @@
 """The black test of one frame to the pixel, and the rule that black with sound is content."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from openrek.vision.video import VideoReader
 from openrek.vision.video.cues import BlackRule
 from openrek.vision.video.cues.black import brightest_black, is_black
 from tests.unit.cues_kit import SOUND_RATE, cues_of, frame_of, short, write_clip
@@ -62,6 +65,63 @@ def test_luma_is_bt709_whatever_the_stream_uses() -> None:
     assert not is_black(frame_of(np.full((32, 32), 62), matrix=1, chroma=(190, 120)), BlackRule())
     assert not is_black(frame_of(np.full((32, 32), 57), matrix=6, chroma=green), BlackRule())
     assert is_black(frame_of(np.full((32, 32), 57), matrix=1, chroma=green), BlackRule())
+
+
+def faded_film(shade: Callable[[int], float], picture: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """75 frames of a picture, of whose light `shade` gives the share 0..1."""
+    return [np.rint(picture * shade(n)).astype(np.uint8) for n in range(75)]
+
+
+def picture_of(height: int = 96, width: int = 128) -> NDArray[np.uint8]:
+    return np.random.default_rng(5).integers(0, 255, (6, 8, 3), np.uint8).repeat(height // 6, 0).repeat(width // 8, 1)
+
+
+def fade(n: int) -> float:
+    """Black for 25 frames, lighter and darker, black again from frame 68 on."""
+    return max(0.0, min(1.0, (n - 25) / 25, (68 - n) / 25))
+
+
+def test_a_dim_picture_of_a_fade_is_content(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "fade.mp4", faded_film(fade, picture_of()))
+    (black, start, end), *_, (last, begin, _) = short(cues_of(path))
+    assert (black, start, last) == ("BlackFrames", 0, "BlackFrames")
+    assert abs(end - 26) <= 1
+    assert abs(begin - 68) <= 1
+
+
+def test_named_thresholds_decide_alone(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "fade.mp4", faded_film(fade, picture_of()))
+    (_, _, end), *_ = short(cues_of(path, BlackRule(exact=True)))
+    with VideoReader.open(path) as reader:
+        black = [is_black(frame, BlackRule()) for frame in reader.frames()]
+    assert end == black.index(False)
+    assert end > 28
+
+
+def test_one_colour_that_grows_lighter_is_black_as_the_test_says(tmp_path: Path) -> None:
+    grey = np.full((96, 128, 3), 255, np.uint8)
+    path = write_clip(tmp_path / "grey.mp4", faded_film(fade, grey))
+    assert short(cues_of(path)) == short(cues_of(path, BlackRule(exact=True)))
+
+
+@pytest.mark.parametrize("dim", [0.04, 0.08])
+def test_dim_frames_that_do_not_fade_are_black(tmp_path: Path, dim: float) -> None:
+    cut = faded_film(lambda n: 0.0 if n < 15 else dim if n < 30 else 1.0, picture_of())
+    assert short(cues_of(write_clip(tmp_path / "cut.mp4", cut)))[0] == ("BlackFrames", 0, 30)
+
+
+def test_black_needs_silence_in_every_stream(tmp_path: Path) -> None:
+    time = np.arange(3 * SOUND_RATE) / SOUND_RATE
+    tone = (0.1 * np.sin(2 * np.pi * 440 * time)).astype(np.float32)
+    frames = [np.full((48, 64, 3), 0 if 25 <= n < 50 else 120, np.uint8) for n in range(75)]
+    for sounds, kinds in (
+        ((0 * tone, tone), ["Content"]),
+        ((0 * tone, 0 * tone), ["Content", "BlackFrames", "Content"]),
+    ):
+        path = write_clip(tmp_path / "two.mp4", frames, sound=sounds[0], second=sounds[1])
+        assert [kind for kind, *_ in short(cues_of(path))] == kinds
+    with VideoReader.open(path) as reader:
+        assert [stream.sample_rate for stream in reader.info.audio] == [SOUND_RATE, SOUND_RATE]
 
 
 def test_rule_refuses_thresholds_out_of_range() -> None:

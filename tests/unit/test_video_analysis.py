@@ -2,18 +2,19 @@
 
 import io
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
 from openrek.vision.video import Analyser, VideoReader, analyse, observe
-from openrek.vision.video.analysis import Cancelled, sampled
+from openrek.vision.video.analysis import BundleAnalyser, Cancelled, sampled
 from openrek.vision.video.clock import Clock, regular_clock
 from openrek.vision.video.frame import Frame
 from openrek.vision.video.info import VideoInfo
 from openrek.vision.video.packing import pack, unpack
+from openrek.vision.video.shelf import Shelf
 from tests.video_kit import encode, numbered, read_number
 
 
@@ -84,6 +85,46 @@ def test_sampling_by_the_times_of_a_variable_rate() -> None:
     assert all(sampled(clock, n, None) for n in range(6))
 
 
+class Bundles(Differences):
+    """The same, shown several frames at once."""
+
+    name = "bundles"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[set[tuple[int, int]]] = []
+        self.lengths: list[int] = []
+
+    def observe_all(self, frames: Sequence[Frame]) -> list[tuple[int, int] | None]:
+        self.sizes.append({(frame.native.width, frame.native.height) for frame in frames})
+        self.lengths.append(len(frames))
+        return [self.observe(frame) for frame in frames]
+
+
+def test_bundles_show_the_same_frames(film: bytes) -> None:
+    bundles = Bundles()
+    assert isinstance(bundles, BundleAnalyser)
+    assert not isinstance(Differences(), BundleAnalyser)
+    with VideoReader.open(io.BytesIO(film)) as reader:
+        both = observe(reader, [bundles, Differences()], 20, 90)
+    assert both["bundles"] == both["differences"]
+    assert max(bundles.lengths) > 1
+
+
+def test_a_bundle_has_frames_of_one_size() -> None:
+    class Sizes(Bundles):
+        def observe(self, frame: Frame) -> tuple[int, int]:
+            return frame.native.width, frame.native.height
+
+    small, large = np.full((96, 160, 3), 90, np.uint8), np.full((192, 320, 3), 90, np.uint8)
+    parts = [encode([picture] * 20, format="mpegts", codec="mpeg2video") for picture in (small, large)]
+    sizes = Sizes()
+    with VideoReader.open(io.BytesIO(b"".join(parts))) as reader:
+        seen = {size for _, size in observe(reader, [sizes])["bundles"]}
+    assert seen == {(160, 96), (320, 192)}
+    assert all(len(each) == 1 for each in sizes.sizes)
+
+
 def test_progress_may_stop_the_work_and_the_decoding_thread_with_it(film: bytes) -> None:
     def stop(frame: int) -> None:
         if frame == 10:
@@ -118,10 +159,46 @@ def test_loudness_is_measured_for_who_needs_it(film: bytes) -> None:
 
 def test_packed_observations_come_back() -> None:
     rows = [(0, b"abc"), (1, (1, 2.5, "x", None)), (7, {"boxes": np.arange(6, dtype=np.float32).reshape(2, 3)})]
-    back = unpack(pack(rows))
+    back = list(unpack(pack(rows)))
     assert back[:2] == rows[:2]
     np.testing.assert_array_equal(back[2][1]["boxes"], rows[2][1]["boxes"])  # type: ignore[index, call-overload]
     assert pack(rows) == pack(rows)
+
+
+def test_many_observations_are_packed_in_sections_that_are_read_one_by_one() -> None:
+    rows = [(n, bytes([n % 251]) * (n % 7)) for n in range(3000)]
+    packed = pack(rows)
+    assert list(unpack(packed)) == rows
+    reading = unpack(packed[:-1])
+    assert [next(reading) for _ in range(2000)] == rows[:2000]
+    with pytest.raises(ValueError, match="they end too early"):
+        list(reading)
+    assert list(unpack(pack([]))) == []
+
+
+def test_a_decision_may_go_through_the_observations_twice(film: bytes) -> None:
+    class Twice(Differences):
+        def decide(self, info: VideoInfo, observations: Iterable[tuple[int, tuple[int, int]]]) -> list[object]:
+            first = list(observations)
+            assert list(observations) == first
+            return [*first]
+
+    with VideoReader.open(io.BytesIO(film)) as reader:
+        assert len(analyse(reader, [Twice()], chunk_seconds=0.5)["differences"]) == 111
+
+
+def test_a_shelf_gives_back_what_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("openrek.vision.video.shelf._IN_MEMORY", 10)  # the rest goes to the disk
+    shelf = Shelf()
+    items = [bytes([n]) * n for n in range(9)]
+    for item in items:
+        shelf.add(item)
+    assert len(shelf) == 9
+    assert list(shelf.items()) == items
+    both = zip(shelf.items(), shelf.items(), strict=True)
+    assert [first for first, second in both if first == second] == items
+    shelf.add(b"more")
+    assert list(shelf.items())[-1] == b"more"
 
 
 def test_packed_bytes_cannot_call_anything() -> None:
@@ -132,8 +209,8 @@ def test_packed_bytes_cannot_call_anything() -> None:
             return os.system, ("true",)
 
     with pytest.raises(ValueError, match="no place in an observation"):
-        unpack(pack([(0, Evil())]))
+        list(unpack(pack([(0, Evil())])))
     with pytest.raises(ValueError, match="no packed observations"):
-        unpack(b"something else")
+        list(unpack(b"something else"))
     with pytest.raises(ValueError, match="damaged"):
-        unpack(pack([(0, 1)])[:-5])
+        list(unpack(pack([(0, 1)])[:-5]))

@@ -63,7 +63,7 @@ def sketched(path: Path) -> Sketches:
     """A video's observations as columns."""
     sketcher = Sketcher()
     with VideoReader.open(path) as reader:
-        seen = [(frame.index, sketcher.observe(frame)) for frame in reader.frames()]
+        seen = [(frame.index, sketcher.observe([frame])[0]) for frame in reader.frames()]
     return Sketches(np.array([number for number, _ in seen]), [observation for _, observation in seen])
 
 

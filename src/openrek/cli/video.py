@@ -1,9 +1,9 @@
 """`openrek video analyze`: shots, cues and more of stored videos, without a server."""
 
-import json
 import os
 import tempfile
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -140,6 +140,7 @@ def _targets(output: Path, names: Sequence[str]) -> list[Path]:
 
 def _analyze_one(name: str, path: Path, target: Path, parts: Sequence[Part], *, annotate: bool, sheet: bool) -> bool:
     """Whether it could be analysed."""
+    from openrek.cli.video_exports import Items
     from openrek.service.video_analysers.base import Looks
     from openrek.vision.video import VideoError, VideoReader, analyse
     from openrek.vision.video.segments import segments
@@ -152,7 +153,9 @@ def _analyze_one(name: str, path: Path, target: Path, parts: Sequence[Part], *, 
             begun = time.perf_counter()
             with frame_bar(f"analysing {name}", reader) as progress:
                 decided = analyse(reader, analysers, progress=progress)
-                results = {one: list(found) if isinstance(found, Iterator) else found for one, found in decided.items()}
+                results = {
+                    one: Items(found) if isinstance(found, Iterator) else found for one, found in decided.items()
+                }
             took = time.perf_counter() - begun
             cues, shots = results.get("cues", ()), results.get("shots", ())
             rows = segments(reader.info.clock, cues=cues, shots=shots)
@@ -180,16 +183,15 @@ def _write_results(
     results: Mapping[str, Any],
     rows: Sequence["Segment"],
 ) -> None:
-    from openrek.cli.video_exports import chapters_of, csv_of, edl_of, segment_row, video_row
+    from openrek.cli.video_exports import chapters_of, csv_of, edl_of, json_of, segment_row, video_row
 
     info = reader.info
     document: dict[str, Any] = {"file": name, "video": video_row(info), "skipped_packets": reader.corrupt}
     if rows or {"shots", "cues"} & results.keys():
         document["segments"] = [segment_row(row) for row in rows]
-    for part in parts:
-        if part.name not in ("shots", "cues"):
-            document[part.name] = part.rows(results[part.result])
-    (target / "analysis.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    items = {part.name: results[part.result] for part in parts if part.marks is not None}
+    with (target / "analysis.json").open("w", encoding="utf-8") as file:
+        file.writelines(json_of(document, items))
     (target / "segments.csv").write_text(csv_of(rows), "utf-8", newline="")
     shots, cues = ([row for row in rows if row.group == group] for group in ("shot", "cue"))
     if shots:
@@ -215,9 +217,17 @@ def _annotate(
         for frame, mark in part.frame_marks(results[part.result], reader.info):
             marks.setdefault(frame, []).append(mark)
     code = Timecode.of(reader.info.rate)
+    groups = [
+        ([row.start_frame for row in group], group)
+        for group in ([row for row in rows if row.group == name] for name in ("cue", "shot"))
+    ]
 
     def caption(frame: int) -> str:
-        now = [row for row in rows if row.start_frame <= frame <= row.end_frame]
+        now = []
+        for starts, group in groups:
+            place = bisect_right(starts, frame)
+            # neighbouring cues share a frame
+            now += [row for row in group[max(0, place - 2) : place] if frame <= row.end_frame]
         names = [row.kind or f"shot {row.index}" for row in now]
         return "  ".join([code.format(frame), *dict.fromkeys(names)])
 

@@ -2,10 +2,13 @@
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
+
+import orjson
 
 if TYPE_CHECKING:
     from openrek.vision.video.clock import Clock
@@ -18,6 +21,35 @@ _COLUMNS = (
 )
 _REEL = "AX"
 _MOST_EVENTS = 9999
+
+
+class Items:
+    """The items of one result, kept on disk; to be gone through as often as need be."""
+
+    def __init__(self, found: Iterable[Mapping[str, Any]]) -> None:
+        from openrek.vision.video.shelf import Shelf
+
+        self._shelf = Shelf()
+        for item in found:
+            self._shelf.add(orjson.dumps(item))
+
+    def __len__(self) -> int:
+        return len(self._shelf)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return map(orjson.loads, self._shelf.items())
+
+
+def json_of(document: Mapping[str, Any], results: Mapping[str, Items]) -> Iterator[str]:
+    """The pieces of a JSON document: `document` (not empty) and then each of `results` as a list, item by item."""
+    yield json.dumps(document, indent=2, ensure_ascii=False).removesuffix("\n}")
+    for name, items in results.items():
+        yield f",\n  {json.dumps(name)}: ["
+        for number, item in enumerate(items):
+            written = json.dumps(item, indent=2, ensure_ascii=False).replace("\n", "\n    ")
+            yield f"{',' if number else ''}\n    {written}"
+        yield "\n  ]" if len(items) else "]"
+    yield "\n}\n"
 
 
 def segment_row(segment: "Segment") -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What `openrek video analyze` can look for: one entry an option, so that a new analyser is one more entry."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -36,11 +36,7 @@ class Part:
         """The name of the result."""
         return self.called or self.name
 
-    def rows(self, result: Sequence[Item]) -> list[dict[str, Any]]:
-        """The result as plain values for JSON."""
-        return [dict(item) for item in result] if self.marks else []
-
-    def frame_marks(self, result: Sequence[Item], info: "VideoInfo") -> Iterator[tuple[int, VideoMark]]:
+    def frame_marks(self, result: Iterable[Item], info: "VideoInfo") -> Iterator[tuple[int, VideoMark]]:
         """(frame, mark) to draw on the annotated copy, in the order of frames."""
         if self.marks is not None:
             for item in result:

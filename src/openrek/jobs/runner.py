@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import orjson
@@ -92,18 +93,18 @@ class TaskRunner:
         self._queue.planned(task, plan, info.frames, chunks)
 
     def _observe(self, task: Task, tick: Tick) -> None:
-        from openrek.vision.video.analysis import observe
-        from openrek.vision.video.packing import pack
+        from openrek.vision.video.analysis import observe_packed
 
         analysers = self._analysers(task)
         if analysers is None:
             return
         start, stop = task.arguments["start"], task.arguments["stop"]
         video = self._video(task.job, task.job.plan["etag"], tick)
-        seen = observe(video.reader, analysers, start, stop, progress=lambda frame: tick(frame - start + 1))
-        self._queue.observed(task, join({name: pack(rows) for name, rows in seen.items()}), stop - start)
+        seen = observe_packed(video.reader, analysers, start, stop, progress=lambda frame: tick(frame - start + 1))
+        self._queue.observed(task, join(seen), stop - start)
 
     def _decide(self, task: Task, tick: Tick) -> None:
+        from openrek.vision.video.analysis import Observations
         from openrek.vision.video.packing import unpack
 
         analysers = self._analysers(task)
@@ -113,7 +114,7 @@ class TaskRunner:
         reader = self._video(task.job, etag, tick).reader
         info = reader.info_with_loudness() if any(one.hears for one in analysers) else reader.info
 
-        def observations(name: str) -> Iterator[tuple[int, Any]]:
+        def observed(name: str) -> Iterator[tuple[int, Any]]:
             for blob in self._queue.observations(task.job):
                 for row in unpack(part(blob, name)):
                     tick(0)
@@ -124,7 +125,7 @@ class TaskRunner:
                 tick(0)
                 yield row
 
-        decisions = {one.name: one.decide(info, observations(one.name)) for one in analysers}
+        decisions = {one.name: one.decide(info, Observations(partial(observed, one.name))) for one in analysers}
         rows = self._analysis(task.job).rows(task.job, info, decisions)
         self._queue.decided(task, ticking(rows))
         self._close(task.job)

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+import orjson
+
 from openrek.jobs import Row, View
 
 Item = Mapping[str, Any]
@@ -14,9 +16,10 @@ LONGEST_GAP: Final = 2
 
 @dataclass(slots=True)
 class _Stretch:
-    """A run of samples with one label: its best item, and the times of its first and last sample."""
+    """A run of samples with one label: its best item as JSON, and the times of its first and last sample."""
 
-    best: Item
+    name: str
+    best: bytes
     confidence: float
     start_ms: int
     last_ms: int
@@ -28,7 +31,7 @@ def aggregated(
     """The rows of both views, from items in the order of time with their keys for the other order.
 
     group: the part of an item that has a Name and a Confidence; step: seconds between samples. Memory grows with the
-    number of stretches, not with that of items.
+    number of stretches, by some hundred bytes each, not with that of items.
 
     A stretch lasts from its first sample's time to a step after its last one's, but not beyond the video's end: each
     sample stands for the step that follows it. Its confidence is the highest of its samples, and it has no instances.
@@ -42,21 +45,23 @@ def aggregated(
         stretch = open_ones.get(part["Name"])
         # samples are the frames shown at their moments, so that two may be most of a frame nearer or further apart
         if stretch is None or now - stretch.last_ms >= (LONGEST_GAP + 0.5) * step_ms:
-            open_ones[part["Name"]] = stretch = _Stretch(item, part["Confidence"], now, now)
+            open_ones[part["Name"]] = stretch = _Stretch(
+                part["Name"], _without_instances(item), part["Confidence"], now, now
+            )
             stretches.append(stretch)
         elif part["Confidence"] > stretch.confidence:
-            stretch.best, stretch.confidence = item, part["Confidence"]
+            stretch.best, stretch.confidence = _without_instances(item), part["Confidence"]
         stretch.last_ms = now
-    stretches.sort(key=lambda each: (each.start_ms, -each.confidence, group(each.best)["Name"]))
+    stretches.sort(key=lambda each: (each.start_ms, -each.confidence, each.name))
     for each in stretches:
         end = max(each.start_ms, min(round(each.last_ms + step_ms), duration_ms))
-        item = _without_instances(each.best) | {
+        item = orjson.loads(each.best) | {
             "Timestamp": each.start_ms,
             "StartTimestampMillis": each.start_ms,
             "EndTimestampMillis": end,
             "DurationMillis": end - each.start_ms,
         }
-        text, number = by_name(group(each.best))
+        text, number = by_name(group(item))
         yield Row(item, text, number, View.AGGREGATED)
 
 
@@ -65,8 +70,8 @@ def by_name(part: Item) -> tuple[str, float]:
     return part["Name"], -part["Confidence"]
 
 
-def _without_instances(item: Item) -> dict[str, Any]:
+def _without_instances(item: Item) -> bytes:
     copy = dict(item)
     if "Instances" in copy.get("Label", {}):
         copy["Label"] = copy["Label"] | {"Instances": []}
-    return copy
+    return orjson.dumps(copy)

@@ -52,7 +52,9 @@ class Segments(StoredVideo):
             cues = _filter(job, "TechnicalCueFilter")
             black = cues.get("BlackFrame", {})
             rule = BlackRule(
-                black.get("MaxPixelThreshold", MAX_PIXEL_THRESHOLD), black.get("MinCoveragePercentage", MIN_COVERAGE)
+                black.get("MaxPixelThreshold", MAX_PIXEL_THRESHOLD),
+                black.get("MinCoveragePercentage", MIN_COVERAGE),
+                exact=bool(black),  # who names a threshold gets what the published test says, and nothing else
             )
             chosen.append(CueAnalyser(rule, _least(cues)))  # what is less sure is content: cues tile the video
         return chosen

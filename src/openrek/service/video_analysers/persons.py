@@ -102,7 +102,7 @@ class PersonSamples:
 
     def decide(self, info: VideoInfo, observations: Iterable[tuple[int, Seen]]) -> Iterator[Member]:
         """PersonDetection items in the order of time."""
-        for sighting in sightings(info, observations):
+        for sighting in sightings(info, observations, follow(info, observations)):
             yield {"Timestamp": sighting.timestamp, "Person": sighting.person}
 
 
@@ -124,19 +124,24 @@ class FaceSearchSamples(PersonSamples):
 
     def decide(self, info: VideoInfo, observations: Iterable[tuple[int, Seen]]) -> Iterator[Member]:
         """PersonMatch items in the order of time."""
-        seen = sightings(info, observations)
-        vectors: dict[int, list[Floats]] = {}
-        for sighting in seen:
+        paths = follow(info, observations)
+        sums: dict[int, NDArray[np.float64]] = {}
+        last: dict[int, int] = {}
+        for sighting in sightings(info, observations, paths):
             if sighting.vector is not None:
-                vectors.setdefault(sighting.index, []).append(sighting.vector)
+                sums[sighting.index] = sums.get(sighting.index, 0.0) + sighting.vector.astype(np.float64)
+                last[sighting.index] = sighting.timestamp
         means: dict[int, list[Member]] = {}
-        for index, own in vectors.items():
-            mean = np.mean(own, axis=0)
-            means[index] = self._search(np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-6), np.float32))
-        for sighting in seen:
+        for sighting in sightings(info, observations, paths):
             item: dict[str, Any] = {"Timestamp": sighting.timestamp, "Person": sighting.person}
             if sighting.vector is not None:
-                matches = _best([*self._search(sighting.vector), *means[sighting.index]])
+                index = sighting.index
+                if index not in means:
+                    mean = sums.pop(index)
+                    means[index] = self._search(np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-6), np.float32))
+                # of people who are gone nothing is kept
+                of_mean = means[index] if sighting.timestamp < last[index] else means.pop(index)
+                matches = _best([*self._search(sighting.vector), *of_mean])
                 if matches:
                     item["FaceMatches"] = matches
             yield item
@@ -202,31 +207,44 @@ def _bodies_around(faces: Faces, chosen: NDArray[np.int64], width: int, height: 
 # --- following --------------------------------------------------------------------------------------------------------
 
 
-def sightings(info: VideoInfo, observations: Iterable[tuple[int, Seen]]) -> list[Sighting]:
-    """Everyone who was followed, in the order of time, then of the path's index."""
-    crowds: dict[int, Crowd] = {}
+def follow(info: VideoInfo, observations: Iterable[tuple[int, Seen]]) -> NDArray[np.int64]:
+    """(N, 3) every sighting of someone who was followed: frame number, index of the path, number in the frame's crowd.
 
-    def sketches() -> Iterator[tuple[int, bytes]]:
-        for number, seen in observations:
-            if seen.crowd is not None:
-                crowds[number] = seen.crowd
-            yield number, seen.shot
-
-    starts = [shot.start for shot in ShotDetector().decide(info, sketches())]
+    In the order of time, then of the path's index. Nothing else is kept, so that a long video takes little memory: the
+    observations are gone through twice here, and again for what they show of each.
+    """
+    starts = [
+        shot.start for shot in ShotDetector().decide(info, ((number, seen.shot) for number, seen in observations))
+    ]
     tracker = Tracker()
     shot = 0
-    for number, crowd in crowds.items():
+    for number, seen in observations:
+        if seen.crowd is None:
+            continue
         now = bisect_right(starts, number)
         if now != shot:
             tracker.cut()
         shot = now
-        tracker.update(number, info.clock.timestamp_ms(number) / 1000, crowd.boxes, crowd.scores)
-    seen = [
-        _sighting(crowds[int(number)], int(member), index, info.clock.timestamp_ms(int(number)))
+        tracker.update(number, info.clock.timestamp_ms(number) / 1000, seen.crowd.boxes, seen.crowd.scores)
+    rows = [
+        np.stack([track.samples, np.full(len(track.samples), index), track.members], axis=1)
         for index, track in enumerate(tracker.tracks())
-        for number, member in zip(track.samples, track.members, strict=True)
     ]
-    return sorted(seen, key=lambda sighting: (sighting.timestamp, sighting.index))
+    paths = np.concatenate(rows) if rows else np.zeros((0, 3), np.int64)
+    return np.asarray(paths[np.lexsort((paths[:, 1], paths[:, 0]))], np.int64)
+
+
+def sightings(
+    info: VideoInfo, observations: Iterable[tuple[int, Seen]], paths: NDArray[np.int64]
+) -> Iterator[Sighting]:
+    """What is known of each sighting in `paths` (see `follow`), in that order."""
+    place = 0
+    for number, seen in observations:
+        while place < len(paths) and paths[place, 0] == number:
+            assert seen.crowd is not None, "nobody is followed through a frame without people"
+            _, index, member = paths[place].tolist()
+            yield _sighting(seen.crowd, member, index, info.clock.timestamp_ms(number))
+            place += 1
 
 
 def _sighting(crowd: Crowd, member: int, index: int, timestamp: int) -> Sighting:

@@ -10,17 +10,21 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 from openrek.vision.video.clock import Clock
 from openrek.vision.video.frame import Frame
 from openrek.vision.video.info import VideoInfo
+from openrek.vision.video.packing import Packer, unpack
 from openrek.vision.video.reader import VideoReader
+from openrek.vision.video.shelf import Shelf
 
-_BUNDLE, _BUNDLES = 4, 2
-"""Decoded frames are handed over four at a time, and two such bundles may wait: changing threads for every frame costs
-more than looking at some."""
+_BUNDLE, _BUNDLES = 16, 2
+"""Decoded frames are handed over a bundle at a time, and two bundles may wait: changing threads for every frame costs
+more than looking at some. A bundle is at most so many frames of one size ..."""
+_BUNDLE_PIXELS = 8_000_000
+"""... and as many as have so many pixels together, but at least one."""
 
 Observation = Any
 """What an analyser makes of a frame: plain values, numpy arrays, or frozen dataclasses of them (see `packing`)."""
@@ -58,7 +62,18 @@ class Analyser(Protocol):
         """Look at a frame. May depend on up to `lead` frames before it in the same run, and on nothing else."""
 
     def decide(self, info: VideoInfo, observations: Iterable[tuple[int, Observation]]) -> Any:
-        """The result, from all (frame number, observation) in frame order; frames without an observation are absent."""
+        """The result, from all (frame number, observation) in frame order; frames without an observation are absent.
+
+        They can be gone through more than once, and need not fit into memory.
+        """
+
+
+@runtime_checkable
+class BundleAnalyser(Analyser, Protocol):
+    """An analyser of every frame (`step` is None) that looks at a bundle of them in less time than at each alone."""
+
+    def observe_all(self, frames: Sequence[Frame]) -> Sequence[Observation | None]:
+        """`observe` of consecutive frames of one size and format; how they are bundled changes nothing."""
 
 
 def sampled(clock: Clock, frame: int, step: Fraction | None) -> bool:
@@ -81,6 +96,10 @@ class Cancelled(Exception):
     """The analysis was stopped by whoever asked for it."""
 
 
+Keep = Callable[[str, int, Observation], None]
+"""Told the analyser's name, the frame's number, and what was observed."""
+
+
 def observe(
     reader: VideoReader,
     analysers: Sequence[Analyser],
@@ -94,24 +113,64 @@ def observe(
     progress: called with the number of each finished frame; may raise (`Cancelled`, say) to stop.
     Returns, by the analyser's name, (frame number, observation) in frame order. Raises VideoError.
     """
-    last = reader.info.frames if stop is None else min(stop, reader.info.frames)
-    lead = max((analyser.lead for analyser in analysers if analyser.step is None), default=0)
     found: dict[str, list[tuple[int, Observation]]] = {analyser.name: [] for analyser in analysers}
+    _show(reader, analysers, start, stop, progress, lambda name, frame, seen: found[name].append((frame, seen)))
+    return found
+
+
+def observe_packed(
+    reader: VideoReader,
+    analysers: Sequence[Analyser],
+    start: int = 0,
+    stop: int | None = None,
+    *,
+    progress: Callable[[int], None] | None = None,
+) -> dict[str, bytes]:
+    """`observe`, with the observations packed (see `packing`) as they are made, so that they take little memory."""
+    found = {analyser.name: Packer() for analyser in analysers}
+    _show(reader, analysers, start, stop, progress, lambda name, frame, seen: found[name].add(frame, seen))
+    return {name: packer.packed() for name, packer in found.items()}
+
+
+def _show(
+    reader: VideoReader,
+    analysers: Sequence[Analyser],
+    start: int,
+    stop: int | None,
+    progress: Callable[[int], None] | None,
+    keep: Keep,
+) -> None:
+    last = reader.info.frames if stop is None else min(stop, reader.info.frames)
+    first = {one.name: start - (one.lead if one.step is None else 0) for one in analysers}
+    bundled = [one for one in analysers if isinstance(one, BundleAnalyser)]
+    others = [one for one in analysers if one not in bundled]
     clock = reader.info.clock
     for analyser in analysers:
         analyser.begin(reader.info)
-    for frame in _ahead(reader.frames(max(0, start - lead), last)):
-        for analyser in analysers:
-            if frame.index < start - (analyser.lead if analyser.step is None else 0):
-                continue
-            if not sampled(clock, frame.index, analyser.step):
-                continue
-            seen = analyser.observe(frame)
-            if seen is not None and frame.index >= start:
-                found[analyser.name].append((frame.index, seen))
-        if progress is not None and frame.index >= start:
-            progress(frame.index)
-    return found
+    for bundle in _ahead(reader.frames(max(0, min(first.values(), default=start)), last)):
+        for one in bundled:
+            shown = [frame for frame in bundle if frame.index >= first[one.name]]
+            for frame, seen in zip(shown, one.observe_all(shown) if shown else (), strict=True):
+                if seen is not None and frame.index >= start:
+                    keep(one.name, frame.index, seen)
+        for frame in bundle:  # frame by frame, so that analysers can share what models say of one
+            for analyser in others:
+                if frame.index >= first[analyser.name] and sampled(clock, frame.index, analyser.step):
+                    seen = analyser.observe(frame)
+                    if seen is not None and frame.index >= start:
+                        keep(analyser.name, frame.index, seen)
+            if progress is not None and frame.index >= start:
+                progress(frame.index)
+
+
+class Observations:
+    """All observations of an analyser in frame order, to be gone through as often as need be: `rows` begins anew."""
+
+    def __init__(self, rows: Callable[[], Iterator[tuple[int, Observation]]]) -> None:
+        self._rows = rows
+
+    def __iter__(self) -> Iterator[tuple[int, Observation]]:
+        return self._rows()
 
 
 def analyse(
@@ -123,26 +182,24 @@ def analyse(
 ) -> dict[str, Any]:
     """Observe a whole video chunk by chunk and decide; results by the analyser's name. Raises VideoError.
 
-    Memory grows with the packed observations only, a few hundred bytes a second of video.
+    Observations wait in a temporary file, so that memory does not grow with the video.
     """
-    from openrek.vision.video.packing import pack, unpack
-
-    blobs: dict[str, list[bytes]] = {analyser.name: [] for analyser in analysers}
+    kept = {analyser.name: Shelf() for analyser in analysers}
     for chunk in reader.chunks(chunk_seconds):
-        seen = observe(reader, analysers, chunk.start, chunk.stop, progress=progress)
-        for name, observations in seen.items():
-            blobs[name].append(pack(observations))
+        for name, packed in observe_packed(reader, analysers, chunk.start, chunk.stop, progress=progress).items():
+            kept[name].add(packed)
     info = reader.info
     if any(analyser.hears for analyser in analysers):
         info = reader.info_with_loudness()
-    return {
-        analyser.name: analyser.decide(info, (row for blob in blobs[analyser.name] for row in unpack(blob)))
-        for analyser in analysers
-    }
+    return {one.name: one.decide(info, Observations(partial(_rows, kept[one.name]))) for one in analysers}
 
 
-def _ahead(frames: Iterator[Frame]) -> Iterator[Frame]:
-    """The same frames, produced by a thread that runs a few frames ahead."""
+def _rows(shelf: Shelf) -> Iterator[tuple[int, Observation]]:
+    return (row for packed in shelf.items() for row in unpack(packed))
+
+
+def _ahead(frames: Iterator[Frame]) -> Iterator[list[Frame]]:
+    """The same frames in bundles, produced by a thread that runs ahead."""
     waiting: queue.Queue[list[Frame] | BaseException | None] = queue.Queue(_BUNDLES)
     stopping = threading.Event()
 
@@ -158,8 +215,9 @@ def _ahead(frames: Iterator[Frame]) -> Iterator[Frame]:
     def produce() -> None:
         end: BaseException | None = None
         try:
-            while (bundle := list(islice(frames, _BUNDLE))) and put(bundle):
-                pass
+            for bundle in _bundles(frames):
+                if not put(bundle):
+                    break
         except BaseException as error:
             end = error
         finally:
@@ -172,7 +230,24 @@ def _ahead(frames: Iterator[Frame]) -> Iterator[Frame]:
         while (item := waiting.get()) is not None:
             if isinstance(item, BaseException):
                 raise item
-            yield from item
+            yield item
     finally:
         stopping.set()
         thread.join()
+
+
+def _bundles(frames: Iterator[Frame]) -> Iterator[list[Frame]]:
+    """Consecutive frames of one size and format."""
+    bundle: list[Frame] = []
+    most, shape = 0, None
+    for frame in frames:
+        native = frame.native
+        now = native.width, native.height, native.format.name
+        if bundle and (len(bundle) >= most or now != shape):
+            yield bundle
+            bundle = []
+        if now != shape:
+            shape, most = now, max(1, min(_BUNDLE, _BUNDLE_PIXELS // (native.width * native.height)))
+        bundle.append(frame)
+    if bundle:
+        yield bundle

@@ -78,7 +78,7 @@ def clock_of(ticks: NDArray[np.int64], time_base: Fraction, hints: tuple[Fractio
         return regular_clock(next(iter(hints), Fraction(25)), 1, start)
     intervals = np.diff(ticks)
     average = (count - 1) / (int(ticks[-1] - ticks[0]) * time_base)
-    milliseconds = np.array([int(t) * time_base.numerator * 1000 // time_base.denominator for t in ticks], np.int64)
+    milliseconds = _milliseconds(ticks, time_base)
     usual = int(np.partition(intervals, len(intervals) // 2)[len(intervals) // 2])
     nominal = 1 / (max(usual, 1) * time_base)
     for rate in _candidates(average, time_base, hints):
@@ -102,6 +102,13 @@ def clock_of(ticks: NDArray[np.int64], time_base: Fraction, hints: tuple[Fractio
         return Clock(nominal, start, count, _floor_ms(last + 1 / nominal), milliseconds)
     average = next((rate for rate in reversed(hints) if abs(rate / average - 1) < _NEAR), average)
     return Clock(average, start, count, _floor_ms(last + 1 / average), milliseconds)
+
+
+def _milliseconds(ticks: NDArray[np.int64], time_base: Fraction) -> NDArray[np.int64]:
+    """Times rounded down to milliseconds, exactly."""
+    if max(abs(int(ticks[0])), abs(int(ticks[-1]))) * time_base.numerator * 1000 < 1 << 62:
+        return ticks * (time_base.numerator * 1000) // time_base.denominator
+    return np.array([int(t) * time_base.numerator * 1000 // time_base.denominator for t in ticks], np.int64)
 
 
 def _candidates(measured: Fraction, time_base: Fraction, hints: tuple[Fraction, ...]) -> list[Fraction]:

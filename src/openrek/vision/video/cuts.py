@@ -1,5 +1,7 @@
 """Hard cuts: frames at which the whole picture is replaced at once."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +13,9 @@ REACH = 6
 _LEAST_CHANGE = 1.5
 _LEAST_RATIO = 1.3
 _NEAR = 4
+_MEMORY, _AGAIN, _FROZEN = 90, 0.45, 0.1
+"""Frames back in which a picture is known again, if it differs from what it was by at most this share of the change;
+and by how much of 255 frames may differ that stand still."""
 
 
 def suspects(sketches: Sketches) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -26,6 +31,20 @@ def suspects(sketches: Sketches) -> tuple[NDArray[np.int64], NDArray[np.float64]
     places = np.flatnonzero(changes)
     described = [_describe(sketches, moved, raw, colour, around, usual, p) for p in places.tolist()]
     return places, np.array(described).reshape(-1, 15)
+
+
+def returns(sketches: Sketches, since: int, p: int) -> bool:
+    """Whether a picture that stood still gives way, at row p, to one of before it, in rows since..p-1 of the same shot.
+
+    Then what ends at p is no shot but a disturbance in one: decoding errors that last until the next key frame.
+    """
+    first, last = max(since, p - _MEMORY), p - REACH
+    if last < first or np.nan_to_num(sketches.raw[p - REACH : p]).max() > _FROZEN:
+        return False
+    seen = sketches.signature[first : last + 1].astype(np.float32)
+    now = sketches.signature[p : p + 3].mean(axis=0, dtype=np.float32)
+    change = np.abs(sketches.signature[p].astype(np.float32) - sketches.signature[p - 1]).mean()
+    return bool(np.abs(seen - now).mean(axis=(1, 2)).min() <= _AGAIN * change)
 
 
 def _neighbours(column: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -52,30 +71,31 @@ def _describe(
     before = sketches.signature[max(0, p - _NEAR) : p].astype(np.float64)
     after = sketches.signature[p : p + _NEAR].astype(np.float64)
     old, new = before.mean(axis=0), after.mean(axis=0)
-    within = max(np.abs(before - old).mean(), np.abs(after - new).mean())
+    within = float(max(np.abs(before - old).mean(), np.abs(after - new).mean()))
     old_shape, new_shape = old - old.mean(), new - new.mean()
     alike = (old_shape * new_shape).sum() / np.sqrt((old_shape**2).sum() * (new_shape**2).sum() + 4 * old.size)
-    contrast = (sketches.contrast[p] + sketches.contrast[p - 1]) / 2
+    contrast = float(sketches.contrast[p] + sketches.contrast[p - 1]) / 2
+    here = {"moved": float(moved[p]), "raw": float(raw[p]), "colour": float(colour[p])}
+    near = {name: values[p].tolist() for name, values in around.items()}
+    second = {name: sorted(values)[-2] for name, values in near.items()}
 
-    def above(value: float, others: NDArray[np.float64], floor: float) -> float:
-        return float(np.log((value + floor) / (others + floor)))
+    def above(name: str, other: float, floor: float = 0.5) -> float:
+        return math.log((here[name] + floor) / (other + floor))
 
-    near = around["moved"][p, REACH - 1 : REACH + 1].max()
-    second = {name: np.sort(values[p])[-2] for name, values in around.items()}
     return [
-        np.log(moved[p] + 0.5),
-        np.log(np.nan_to_num(sketches.spread[p]) + 0.5),
-        np.log(raw[p] + 0.5),
-        np.log(colour[p] + 0.25),
-        above(moved[p], second["moved"], 0.5),
-        above(moved[p], around["moved"][p].mean(), 0.5),
-        above(raw[p], second["raw"], 0.5),
-        above(colour[p], second["colour"], 0.25),
-        above(moved[p], near, 0.5),
+        math.log(here["moved"] + 0.5),
+        math.log(float(np.nan_to_num(sketches.spread[p])) + 0.5),
+        math.log(here["raw"] + 0.5),
+        math.log(here["colour"] + 0.25),
+        above("moved", second["moved"]),
+        above("moved", float(around["moved"][p].mean())),
+        above("raw", second["raw"]),
+        above("colour", second["colour"], 0.25),
+        above("moved", max(near["moved"][REACH - 1 : REACH + 1])),
         stays,
-        moved[p] / (contrast + 4),
+        here["moved"] / (contrast + 4),
         float(alike),
-        np.log((within + 0.5) / (np.abs(old - new).mean() + 0.5)),
-        np.log(abs(sketches.light[p] - sketches.light[p - 1]) + 1),
-        above(raw[p], usual[p], 0.5),
+        math.log((within + 0.5) / (float(np.abs(old - new).mean()) + 0.5)),
+        math.log(abs(float(sketches.light[p] - sketches.light[p - 1])) + 1),
+        above("raw", float(usual[p])),
     ]

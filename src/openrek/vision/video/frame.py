@@ -20,6 +20,9 @@ _FULL_RANGE = 2
 _MOST_ROWS = 288
 """Small planes are averaged from about this many rows at most: more change nothing and cost memory bandwidth."""
 
+LUMA_ROWS, CHROMA_ROWS = 72, 36
+"""See `row_step`."""
+
 
 class Frame:
     """A frame; its pixels are converted only when asked for. Valid for as long as it is kept.
@@ -27,7 +30,7 @@ class Frame:
     index: 0-based number in presentation order; time: presentation time in seconds; timestamp_ms: rounded down.
     """
 
-    __slots__ = ("_clock", "_display", "_native", "_orientation", "_time", "_timestamp_ms", "index")
+    __slots__ = ("_clock", "_display", "_native", "_orientation", "_planes", "_time", "_timestamp_ms", "index")
 
     def __init__(
         self,
@@ -48,6 +51,7 @@ class Frame:
         self._clock = clock
         self._orientation = orientation
         self._display = display or (native.width, native.height)
+        self._planes: list[NDArray[np.uint8]] | None = None
 
     @property
     def time(self) -> Fraction:
@@ -123,17 +127,22 @@ class Frame:
     def plane(self, index: int = 0) -> NDArray[np.uint8]:
         """A stored plane (0 is luma Y') as uint8, not turned; no copy where samples have 8 bits. Do not write to it."""
         frame = self._native
-        if frame.format.name not in _PLANAR_8_BIT:
+        name = frame.format.name
+        if name in _PLANAR_8_BIT and name != "nv12":
+            return self.planes()[index]
+        if name != "nv12":
             frame = frame.reformat(format="yuv444p")
         return _plane(frame, index)
 
     def planes(self) -> list[NDArray[np.uint8]]:
-        """Y', Cb and Cr as `plane` gives them, or only Y' of a film without colour."""
-        frame = self._native
-        name = frame.format.name
-        if name not in _PLANAR_8_BIT or name == "nv12":
-            frame = frame.reformat(format="yuv420p")
-        return [_rows(plane) for plane in frame.planes]
+        """Y', Cb and Cr as `plane` gives them, or only Y' of a film without colour. Made once for all who ask."""
+        if self._planes is None:
+            frame = self._native
+            name = frame.format.name
+            if name not in _PLANAR_8_BIT or name == "nv12":
+                frame = frame.reformat(format="yuv420p")
+            self._planes = [_rows(plane) for plane in frame.planes]
+        return self._planes
 
     def _small(self, width: int, height: int, planes: int) -> NDArray[np.uint8]:
         if self.turned:
@@ -161,13 +170,21 @@ class Frame:
         return Colorspace.ITU709 if self._native.height >= _HD_HEIGHT else Colorspace.ITU601
 
 
+def row_step(height: int, rows: int) -> int:
+    """Every how many rows of a plane give at least `rows` of them (or all), and fewer than twice as many.
+
+    Whoever looks at a frame for a first impression looks at the same LUMA_ROWS and CHROMA_ROWS, or some of them:
+    fetching other rows from memory costs more than looking at them.
+    """
+    return max(1, height // rows)
+
+
 def _plane(frame: av.VideoFrame, index: int) -> NDArray[np.uint8]:
     return _rows(frame.planes[index], 2 if index and frame.format.name == "nv12" else 1)
 
 
 def _rows(plane: VideoPlane, interleaved: int = 1) -> NDArray[np.uint8]:
-    samples = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, -1)
-    return samples[:, : plane.width * interleaved]
+    return np.ndarray((plane.height, plane.width * interleaved), np.uint8, plane, 0, (plane.line_size, 1))
 
 
 def _mean(plane: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:

@@ -86,5 +86,7 @@ def read_index(
         return PacketIndex(max(count, 1), None, (), None)
     shift = zero / time_base
     clock = clock_of(pts - int(shift), time_base, hints)
-    numbered = tuple(Key(int(np.searchsorted(pts, time)), dts) for time, dts in sorted(keys))
+    keys.sort()
+    places = np.searchsorted(pts, [time for time, _ in keys]).tolist()
+    numbered = tuple(Key(place, dts) for place, (_, dts) in zip(places, keys, strict=True))
     return PacketIndex(len(pts), pts, numbered, clock)

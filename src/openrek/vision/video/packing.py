@@ -3,7 +3,7 @@
 import io
 import pickle
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import is_dataclass
 from fractions import Fraction
 from typing import Any
@@ -20,24 +20,66 @@ _NUMPY = frozenset(
 )
 
 
+_SECTION = 1024
+"""Observations that are packed and unpacked together, so that no more of them need be in memory."""
+_PIECE = 1 << 16
+
+
+class Packer:
+    """Takes (frame number, observation) one by one and keeps them as bytes. Equal observations give equal bytes."""
+
+    def __init__(self) -> None:
+        self._packed = bytearray(_FORMAT)
+        self._rows: list[tuple[int, Any]] = []
+
+    def add(self, frame: int, observation: Any) -> None:
+        """Keep one more."""
+        self._rows.append((frame, observation))
+        if len(self._rows) == _SECTION:
+            self._close()
+
+    def packed(self) -> bytes:
+        """All of them. Nothing can be added any more."""
+        if self._rows or len(self._packed) == len(_FORMAT):
+            self._close()
+        return bytes(self._packed)
+
+    def _close(self) -> None:
+        buffer = io.BytesIO()
+        pickler = pickle.Pickler(buffer, protocol=5)
+        pickler.fast = True  # no memo: the bytes then depend on values alone, not on which objects are shared
+        pickler.dump(self._rows)
+        self._packed += zlib.compress(buffer.getbuffer(), 3)
+        self._rows = []
+
+
 def pack(observations: Iterable[tuple[int, Any]]) -> bytes:
-    """(frame number, observation) as bytes. Equal observations give equal bytes."""
-    buffer = io.BytesIO()
-    pickler = pickle.Pickler(buffer, protocol=5)
-    pickler.fast = True  # no memo: the bytes then depend on values alone, not on which objects are shared
-    pickler.dump(list(observations))
-    return _FORMAT + zlib.compress(buffer.getvalue(), 3)
+    """(frame number, observation) as bytes."""
+    packer = Packer()
+    for frame, observation in observations:
+        packer.add(frame, observation)
+    return packer.packed()
 
 
-def unpack(blob: bytes) -> list[tuple[int, Any]]:
-    """The observations in packed bytes. Raises ValueError where the bytes hold anything else."""
+def unpack(blob: bytes) -> Iterator[tuple[int, Any]]:
+    """The observations in packed bytes, one after the other. Raises ValueError where the bytes hold anything else."""
     if not blob.startswith(_FORMAT):
         raise ValueError("the bytes are no packed observations")
-    try:
-        rows = _PlainUnpickler(io.BytesIO(zlib.decompress(blob[len(_FORMAT) :]))).load()
-    except (zlib.error, pickle.UnpicklingError, EOFError) as error:
-        raise ValueError(f"the packed observations are damaged ({error})") from error
-    return list(rows)
+    place = len(_FORMAT)
+    while place < len(blob):
+        section, plain = zlib.decompressobj(), bytearray()
+        try:
+            while not section.eof:
+                piece = blob[place : place + _PIECE]
+                if not piece:
+                    raise EOFError("they end too early")
+                plain += section.decompress(piece)
+                place += len(piece)
+            rows = _PlainUnpickler(io.BytesIO(plain)).load()
+        except (zlib.error, pickle.UnpicklingError, EOFError) as error:
+            raise ValueError(f"the packed observations are damaged ({error})") from error
+        place -= len(section.unused_data)
+        yield from rows
 
 
 class _PlainUnpickler(pickle.Unpickler):

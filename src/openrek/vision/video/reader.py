@@ -72,8 +72,7 @@ class VideoReader:
         """Packets of the latest pass over the pictures that could not be read or decoded."""
         try:
             self._first = self._decode_first(max_pixels)
-            self._index = self._read_index()
-            self.info = self._describe()
+            self._index, self.info = self._describe()
         except BaseException:
             self.close()
             raise
@@ -196,7 +195,7 @@ class VideoReader:
             except FFmpegError:
                 self.corrupt += 1
                 continue
-            yield from (frame for frame in decoded if isinstance(frame, av.VideoFrame))
+            yield from cast("list[av.VideoFrame]", decoded)
 
     def _decode_first(self, max_pixels: int) -> av.VideoFrame:
         container, file = self._container()
@@ -225,27 +224,20 @@ class VideoReader:
             self._release(file)
         raise DamagedVideoError("not one frame of the video can be decoded")
 
-    def _read_index(self) -> PacketIndex:
-        container, file = self._container()
-        try:
-            stream = container.streams.video[0]
-            hints = tuple(
-                Fraction(rate) for rate in (stream.guessed_rate, stream.average_rate) if rate and 0 < rate <= 1000
-            )
-            return read_index(packets(container, stream), Fraction(stream.time_base or 1), self._zero, hints)
-        finally:
-            container.close()
-            self._release(file)
-
-    def _describe(self) -> VideoInfo:
+    def _describe(self) -> tuple[PacketIndex, VideoInfo]:
+        """Read all packets, and what the container says."""
         container, file = self._container()
         try:
             stream = container.streams.video[0]
             context = stream.codec_context
-            clock = self._index.clock
+            hints = tuple(
+                Fraction(rate) for rate in (stream.guessed_rate, stream.average_rate) if rate and 0 < rate <= 1000
+            )
+            index = read_index(packets(container, stream), Fraction(stream.time_base or 1), self._zero, hints)
+            clock = index.clock
             if clock is None:
                 rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
-                clock = regular_clock(rate, max(self._index.count, 1))
+                clock = regular_clock(rate, max(index.count, 1))
             first = self._first
             width, height = first.width, first.height
             display = self._display
@@ -261,7 +253,7 @@ class VideoReader:
                 for sound in container.streams.audio
                 if sound.codec_context is not None
             )
-            return VideoInfo(
+            info = VideoInfo(
                 codec=context.codec.canonical_name,
                 format=container.format.long_name,
                 containers=frozenset(container.format.name.split(",")),
@@ -275,6 +267,7 @@ class VideoReader:
                 clock=clock,
                 audio=audio,
             )
+            return index, info
         finally:
             container.close()
             self._release(file)

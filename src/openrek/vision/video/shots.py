@@ -6,7 +6,8 @@ this project trained on edited films of its own making (`training/shots`) say ho
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib.resources import files
@@ -67,7 +68,11 @@ class ShotDetector:
 
     def observe(self, frame: Frame) -> bytes:
         """A frame's sketch and its differences to those before."""
-        return self._sketcher.observe(frame)
+        return self.observe_all([frame])[0]
+
+    def observe_all(self, frames: Sequence[Frame]) -> list[bytes]:
+        """`observe` of frames that follow one another; cheaper than one by one."""
+        return self._sketcher.observe(frames)
 
     def decide(self, info: VideoInfo, observations: Iterable[tuple[int, bytes]]) -> list[Interval]:
         """The shots in order of time. A video without a transition is one shot."""
@@ -80,8 +85,15 @@ class ShotDetector:
         flats: list[tuple[int, int]] = []
         for sketches, low, high in _blocks(observations):
             found = _hard(sketches)
-            hard += [t for row, t in found if low <= row < high]
-            soft += [t for row, t in _soft(sketches, [row for row, _ in found]) if low <= row < high]
+            gradual = _soft(sketches, [row for row, _ in found])
+            soft += [t for row, t in gradual if low <= row < high]
+            ends = sorted(
+                [*(row for row, _ in found), *(int(sketches.frames.searchsorted(t.last)) for _, t in gradual)]
+            )
+            for row, change in found:
+                since = ends[place - 1] if (place := bisect_left(ends, row)) else 0
+                if low <= row < high and not cuts.returns(sketches, since, row):
+                    hard.append(change)
             flats += _flats(sketches, low, high)
         return _absorb_holds(_without_overlap(hard + soft), _joined(flats), float(info.rate * _SHORT_HOLD))
 
@@ -149,11 +161,13 @@ def _soft(sketches: Sketches, hard_rows: list[int]) -> list[tuple[int, Transitio
 
 def _without_overlap(found: list[Transition]) -> list[Transition]:
     """Where transitions overlap, the more probable; a hard cut wins over a soft one that touches it."""
-    kept: list[Transition] = []
+    kept: list[Transition] = []  # by their first frames
     for each in sorted(found, key=lambda t: (not t.hard, -t.probability, t.first)):
-        if all(each.last < other.first or each.first > max(other.last, other.first) for other in kept):
-            kept.append(each)
-    return sorted(kept, key=lambda t: t.first)
+        place = bisect_left(kept, each.first, key=lambda t: t.first)
+        before, after = kept[place - 1 : place], kept[place : place + 1]
+        if all(each.last < t.first or each.first > max(t.last, t.first) for t in (*before, *after)):
+            kept.insert(place, each)
+    return kept
 
 
 def _flats(sketches: Sketches, low: int, high: int) -> list[tuple[int, int]]:

@@ -5,14 +5,17 @@ decoding takes 1000 to 5000.
 """
 
 from collections import deque
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from openrek.vision.video.frame import Frame
+from openrek.vision.video.frame import CHROMA_ROWS, LUMA_ROWS, Frame, row_step
 
 Plane = NDArray[np.uint8]
+Planes = NDArray[np.uint8]
+"""(n, rows, columns)"""
 
 HEIGHT, WIDTH = 18, 32
 CHROMA_HEIGHT, CHROMA_WIDTH = 9, 16
@@ -27,80 +30,128 @@ LEAD = 2 * LOOK_BACK + 1
 _REACH_Y, _REACH_X = 3, 4
 _SHIFTS = (2 * _REACH_Y + 1) * (2 * _REACH_X + 1)
 _BLOCKS_Y, _BLOCKS_X = 3, 4
-_ROWS_EACH = 4
+_BLOCKS = _BLOCKS_Y * _BLOCKS_X
 _SUSPECT_LEAST, _SUSPECT_RATIO = 4.0, 2.0
 _NUMBERS = 6 + LOOK_BACK
-_EMPTY = np.full(_NUMBERS, np.nan, np.float32)
+_PIXELS, _TINTS = HEIGHT * WIDTH, 2 * CHROMA_HEIGHT * CHROMA_WIDTH
 
 
 class Sketcher:
     """Makes each frame's observation; remembers the few sketches before it."""
 
     def __init__(self) -> None:
-        self._before: deque[tuple[Plane, Plane]] = deque(maxlen=LOOK_BACK + 1)
+        self._luma = np.empty((0, HEIGHT, WIDTH), np.uint8)
+        self._chroma = np.empty((0, 2 * CHROMA_HEIGHT, CHROMA_WIDTH), np.uint8)
         self._suspects: deque[bool] = deque(maxlen=LOOK_BACK)
         self._raw: deque[float] = deque(maxlen=LOOK_BACK)
         self._shifted = np.empty((_SHIFTS, HEIGHT, WIDTH), np.uint8)
         self._repeated = np.empty((_SHIFTS, HEIGHT, WIDTH), np.uint8)
         self._difference = np.empty((_SHIFTS * HEIGHT, WIDTH), np.uint8)
 
-    def observe(self, frame: Frame) -> bytes:
-        """The frame's observation: see `Sketches` for what it holds."""
-        luma, chroma = _sketch(frame)
-        mean, deviation = cv2.meanStdDev(luma)
-        numbers = _EMPTY.copy()
-        numbers[0], numbers[1] = mean.item(), deviation.item()
-        if self._before:
-            last, last_chroma = self._before[-1]
-            blocks = self._compare(last, luma)
-            raw = cv2.norm(last, luma, cv2.NORM_L1) / luma.size
-            usual = sum(self._raw) / len(self._raw) if self._raw else 0.0
-            numbers[2] = sum(blocks) / len(blocks)
-            numbers[3] = sorted(blocks)[3]
-            numbers[4] = raw
-            numbers[5] = cv2.norm(last_chroma, chroma, cv2.NORM_L1) / chroma.size
-            for back, was_suspect in enumerate(reversed(self._suspects), 1):
-                if was_suspect and back < len(self._before):
-                    blocks = self._compare(self._before[-1 - back][0], luma)
-                    numbers[5 + back] = sum(blocks) / len(blocks)
-            self._suspects.append(raw > _SUSPECT_LEAST and raw > _SUSPECT_RATIO * (usual + 1.0))
-            self._raw.append(raw)
-        self._before.append((luma, chroma))
-        signature = cv2.resize(luma, SIGNATURE[::-1], interpolation=cv2.INTER_AREA)
-        tint = cv2.resize(chroma, (4, 6), interpolation=cv2.INTER_AREA)
-        return numbers.tobytes() + signature.tobytes() + tint.tobytes()
+    def observe(self, frames: Sequence[Frame]) -> list[bytes]:
+        """The observations of the frames that follow those seen so far: see `Sketches` for what each holds.
 
-    def _compare(self, before: Plane, after: Plane) -> list[int]:
-        """Mean absolute difference of each of 3 x 4 blocks at the shift that fits it best."""
+        How frames are bundled changes nothing but the time it takes.
+        """
+        count, known = len(frames), len(self._luma)
+        luma = np.concatenate([self._luma, np.empty((count, HEIGHT, WIDTH), np.uint8)])
+        chroma = np.concatenate([self._chroma, np.empty((count, 2 * CHROMA_HEIGHT, CHROMA_WIDTH), np.uint8)])
+        _sketch(frames, luma[known:], chroma[known:])
+        numbers = np.full((count, _NUMBERS), np.nan, np.float32)
+        numbers[:, 0], numbers[:, 1] = _light_and_contrast(luma[known:])
+        first = 1 if not known else 0  # nothing comes before the first frame of all
+        after, before = luma[known + first :], luma[known + first - 1 : -1]
+        raw = _distance(before, after) / _PIXELS
+        numbers[first:, 4] = raw
+        numbers[first:, 5] = _distance(chroma[known + first - 1 : -1], chroma[known + first :]) / _TINTS
+        blocks = self._blocks(before, after)
+        numbers[first:, 2] = blocks.sum(axis=1) / _BLOCKS
+        numbers[first:, 3] = np.sort(blocks, axis=1)[:, 3]
+        for n, change in enumerate(raw.tolist(), first):
+            for back, was_suspect in enumerate(reversed(self._suspects), 1):
+                if was_suspect and back < known + n:
+                    seen = self._compare(luma[known + n - 1 - back], luma[known + n])
+                    numbers[n, 5 + back] = seen.sum() / _BLOCKS
+            usual = sum(self._raw) / len(self._raw) if self._raw else 0.0
+            self._suspects.append(change > _SUSPECT_LEAST and change > _SUSPECT_RATIO * (usual + 1.0))
+            self._raw.append(change)
+        self._luma, self._chroma = luma[-LOOK_BACK - 1 :], chroma[-LOOK_BACK - 1 :]
+        # sketches below each other are reduced as one picture: blocks do not cross their borders
+        rows, columns = SIGNATURE
+        signatures = _means(luma[known:].reshape(-1, WIDTH), count * rows, columns).reshape(count, -1)
+        tints = _means(chroma[known:].reshape(-1, CHROMA_WIDTH), count * 6, 4).reshape(count, -1)
+        table = np.hstack([numbers.view(np.uint8), signatures, tints])
+        size, packed = table.shape[1], table.tobytes()
+        return [packed[place : place + size] for place in range(0, len(packed), size)]
+
+    def _blocks(self, before: Planes, after: Planes) -> NDArray[np.uint8]:
+        """(n, 12) `_compare` of each pair. Where nothing differs without a shift, none is tried."""
+        if not len(after):
+            return np.zeros((0, _BLOCKS), np.uint8)
+        difference = cv2.absdiff(before.reshape(-1, WIDTH), after.reshape(-1, WIDTH))
+        blocks = _means(difference, len(after) * _BLOCKS_Y, _BLOCKS_X).reshape(-1, _BLOCKS)
+        for n in np.flatnonzero(blocks.any(axis=1)).tolist():
+            blocks[n] = self._compare(before[n], after[n])
+        return blocks
+
+    def _compare(self, before: Plane, after: Plane) -> NDArray[np.uint8]:
+        """(12,) mean absolute difference of each of 3 x 4 blocks at the shift that fits it best."""
         wide = cv2.copyMakeBorder(before, _REACH_Y, _REACH_Y, _REACH_X, _REACH_X, cv2.BORDER_REPLICATE)
-        down, right = wide.strides
         shape = (2 * _REACH_Y + 1, 2 * _REACH_X + 1, HEIGHT, WIDTH)
-        self._shifted.reshape(shape)[:] = np.lib.stride_tricks.as_strided(wide, shape, (down, right, down, right))
-        self._repeated[:] = after
+        self._shifted.reshape(shape)[:] = np.ndarray(shape, np.uint8, wide, 0, (*wide.strides, *wide.strides))
+        self._repeated.reshape(_SHIFTS, _PIXELS)[:] = after.ravel()
         rows = (_SHIFTS * HEIGHT, WIDTH)
         cv2.absdiff(self._shifted.reshape(rows), self._repeated.reshape(rows), self._difference)
-        size = (_BLOCKS_X, _SHIFTS * _BLOCKS_Y)
-        means = cv2.resize(self._difference, size, interpolation=cv2.INTER_AREA)
-        best: list[int] = cv2.reduce(means.reshape(_SHIFTS, _BLOCKS_Y * _BLOCKS_X), 0, cv2.REDUCE_MIN)[0].tolist()
-        return best
+        means = _means(self._difference, _SHIFTS * _BLOCKS_Y, _BLOCKS_X)
+        return np.asarray(cv2.reduce(means.reshape(_SHIFTS, _BLOCKS), 0, cv2.REDUCE_MIN)[0], np.uint8)
 
 
-def _sketch(frame: Frame) -> tuple[Plane, Plane]:
-    """(18, 32) luma, and (18, 16) with Cb above Cr; stored orientation, which differences do not mind."""
-    luma, *chroma = frame.planes()
-    small = _reduce(luma, WIDTH, HEIGHT)
-    if not chroma:
-        return small, np.full((2 * CHROMA_HEIGHT, CHROMA_WIDTH), 128, np.uint8)
-    return small, np.concatenate([_reduce(plane, CHROMA_WIDTH, CHROMA_HEIGHT) for plane in chroma])
+def _sketch(frames: Sequence[Frame], luma: Planes, chroma: Planes) -> None:
+    """Fill in (n, 18, 32) luma, and (n, 18, 16) with Cb above Cr; stored orientation, which differences do not mind."""
+    planes = [frame.planes() for frame in frames]
+    _reduce([each[0] for each in planes], LUMA_ROWS, luma)
+    if len(planes[0]) < 3:
+        chroma[:] = 128
+        return
+    _reduce([each[1] for each in planes], CHROMA_ROWS, chroma[:, :CHROMA_HEIGHT])
+    _reduce([each[2] for each in planes], CHROMA_ROWS, chroma[:, CHROMA_HEIGHT:])
 
 
-def _reduce(plane: Plane, width: int, height: int) -> Plane:
-    """Means of areas, from four rows of the plane each. Averaging is many times faster over whole numbers of samples,
-    so what is left over at the right and bottom edge is not looked at."""
-    rows = plane[:: max(1, plane.shape[0] // (_ROWS_EACH * height))]
-    if rows.shape[0] >= height and rows.shape[1] >= width:
-        rows = rows[: rows.shape[0] // height * height, : rows.shape[1] // width * width]
-    return np.asarray(cv2.resize(rows, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+def _reduce(planes: Sequence[Plane], rows: int, into: Planes) -> None:
+    """Means of areas of some rows. Averaging is many times faster over whole numbers of samples, so what is left over
+    at the right and bottom edge is not looked at."""
+    (height, width), (down, across) = planes[0].shape, into.shape[1:]
+    step = row_step(height, rows)
+    rows = -(-height // step)
+    if rows >= down and width >= across:
+        rows, width = rows // down * down, width // across * across
+    where, size = (slice(0, rows * step, step), slice(0, width)), (across, down)
+    for plane, small in zip(planes, into, strict=True):
+        cv2.resize(plane[where], size, small, 0, 0, cv2.INTER_AREA)
+
+
+def _means(plane: Plane, rows: int, columns: int) -> Plane:
+    return np.asarray(cv2.resize(plane, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _light_and_contrast(sketches: Planes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation of each."""
+    flat = sketches.reshape(len(sketches), -1)
+    mean = flat.sum(axis=1, dtype=np.int64) / _PIXELS
+    square = np.square(flat, dtype=np.int64).sum(axis=1) / _PIXELS
+    return mean, np.sqrt(np.maximum(square - mean * mean, 0.0))
+
+
+def _distance(before: Planes, after: Planes) -> NDArray[np.int64]:
+    """Sum of absolute differences of each pair."""
+    if not len(after):
+        return np.zeros(0, np.int64)
+    columns = after.shape[2]
+    return (
+        np.asarray(cv2.absdiff(before.reshape(-1, columns), after.reshape(-1, columns)))
+        .reshape(len(after), -1)
+        .sum(axis=1, dtype=np.int64)
+    )
 
 
 class Sketches:

@@ -7,8 +7,10 @@ similar appearances", WACV 2023), because samples lie further apart than frames.
 is known which of them were more than a flicker.
 """
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -59,8 +61,8 @@ class _Live:
     covariance: Floats
     seen: float
     best: float
-    samples: list[int] = field(default_factory=list)
-    members: list[int] = field(default_factory=list)
+    samples: "array[int]" = field(default_factory=partial(array, "q"))
+    members: "array[int]" = field(default_factory=partial(array, "q"))
 
     def box(self) -> Floats:
         x, y, width, height = self.mean[:_SIZE]
@@ -89,7 +91,7 @@ class Tracker:
     def __init__(self, settings: TrackerSettings | None = None) -> None:
         self._settings = settings or TrackerSettings()
         self._live: list[_Live] = []
-        self._ended: list[_Live] = []
+        self._ended: list[Track] = []
         self._time: float | None = None
 
     def update(self, sample: int, time: float, boxes: NDArray[np.float32], scores: NDArray[np.float32]) -> None:
@@ -100,8 +102,7 @@ class Tracker:
             for track in self._live:
                 track.predict(max(0.0, time - self._time))
         self._time = time
-        over = [track for track in self._live if time - track.seen > asked.lost]
-        self._ended += over
+        self._end([track for track in self._live if time - track.seen > asked.lost])
         self._live = [track for track in self._live if time - track.seen <= asked.lost]
         sure = np.flatnonzero(scores >= asked.sure)
         unsure = np.flatnonzero((scores >= asked.unsure) & (scores < asked.sure))
@@ -121,19 +122,25 @@ class Tracker:
 
     def cut(self) -> None:
         """The picture changes to another one: all tracks end."""
-        self._ended += self._live
+        self._end(self._live)
         self._live = []
 
-    def tracks(self) -> list[Track]:
-        """All tracks that were more than a flicker, in the order in which they began (then from left to right)."""
+    def _end(self, tracks: Sequence[_Live]) -> None:
+        """Keep those that were more than a flicker."""
         asked = self._settings
-        kept = [
-            track
-            for track in (*self._ended, *self._live)
+        self._ended += [
+            Track(np.asarray(track.samples, np.int64), np.asarray(track.members, np.int64))
+            for track in tracks
             if len(track.samples) >= asked.hits and track.best >= asked.proof
         ]
-        kept.sort(key=lambda track: (track.samples[0], track.members[0]))
-        return [Track(np.asarray(track.samples, np.int64), np.asarray(track.members, np.int64)) for track in kept]
+
+    def tracks(self) -> list[Track]:
+        """All tracks that were more than a flicker, in the order in which they began (then from left to right).
+
+        Those that are still followed end.
+        """
+        self.cut()
+        return sorted(self._ended, key=lambda track: (int(track.samples[0]), int(track.members[0])))
 
     def _pairs(
         self, free: Sequence[int], boxes: Floats, group: NDArray[np.intp], least: float

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from openrek.vision.video.sketch import Sketches
+from openrek.vision.video.sketch import SIGNATURE, Sketches
 
 LENGTHS = (6, 9, 13, 19, 28, 40)
 """Spans of frames over which a transition is looked for; one of another length shows in the next longer."""
@@ -45,10 +46,11 @@ def spans(sketches: Sketches, low: int, high: int) -> Iterator[tuple[int, int]]:
         after = calm[ends - beside]
         after[inside] = calm[ends[inside]]
         ratio = change / (before + after + 2.0)
-        for t in np.flatnonzero((change >= _LEAST_CHANGE) & (ratio >= _LEAST_RATIO)):
-            around = ratio[max(0, t - length // 2) : t + length // 2 + 1]
-            if ratio[t] >= around.max():
-                found.append((float(ratio[t]), int(t), int(t) + length))
+        likely = (change >= _LEAST_CHANGE) & (ratio >= _LEAST_RATIO)
+        if likely.any():
+            half = length // 2
+            around = sliding_window_view(np.pad(ratio, half, constant_values=-1.0), 2 * half + 1).max(axis=1)
+            found += [(float(ratio[t]), t, t + length) for t in np.flatnonzero(likely & (ratio >= around)).tolist()]
     found.sort(reverse=True)
     taken: list[tuple[int, int]] = []
     for _, first, last in found:
@@ -109,16 +111,21 @@ def _row(sketches: Sketches, row: int) -> NDArray[np.float64]:
     return np.asarray(sketches.signature[row], np.float64).reshape(-1)
 
 
+def _shifts() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(5, 9, 9, 16) which places still have a partner when the picture is shifted, and how many."""
+    inside = np.pad(np.ones(SIGNATURE), ((2, 2), (4, 4)))
+    windows = sliding_window_view(inside, SIGNATURE).copy()
+    return windows, windows.sum(axis=(2, 3))
+
+
+_PARTNERS, _PARTNER_COUNT = _shifts()
+
+
 def _moved(old: NDArray[np.float64], new: NDArray[np.float64]) -> float:
     """Mean absolute difference at the shift of the whole picture that fits best."""
-    before, after = old.reshape(9, 16), new.reshape(9, 16)
-    best = np.inf
-    for down in range(-2, 3):
-        for right in range(-4, 5):
-            a = before[max(0, down) : 9 + min(0, down), max(0, right) : 16 + min(0, right)]
-            b = after[max(0, -down) : 9 - max(0, down), max(0, -right) : 16 - max(0, right)]
-            best = min(best, float(np.abs(a - b).mean()))
-    return best
+    before = sliding_window_view(np.pad(old.reshape(SIGNATURE), ((2, 2), (4, 4))), SIGNATURE)
+    apart = np.abs(before - new.reshape(SIGNATURE)) * _PARTNERS
+    return float((apart.sum(axis=(2, 3)) / _PARTNER_COUNT).min())
 
 
 def adapts(sketches: Sketches, first: int, last: int) -> bool:

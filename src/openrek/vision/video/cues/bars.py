@@ -11,8 +11,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-FIRST_SAMPLES = (48, 14)
-"""Columns and rows that are looked at in every frame."""
+FIRST_SAMPLES = 48
+"""Columns that are looked at in every frame."""
 SAMPLES = (144, 40)
 """Columns and rows that are looked at where there may be bars."""
 
@@ -47,7 +47,8 @@ def _classes() -> NDArray[np.uint8]:
     return np.where(coloured, apart.argmin(-1), np.where(chroma <= _MOST_NEUTRAL, _NEUTRAL, _OTHER)).astype(np.uint8)
 
 
-_CLASSES = _classes()
+_CLASS_OF = _classes().ravel()
+"""By `Cb >> 2 << 6 | Cr >> 2`."""
 
 _SECTORS = 12
 _NEIGHBOUR = np.arange(_SECTORS) - 1
@@ -63,21 +64,31 @@ def _sectors() -> NDArray[np.uint8]:
     return np.where(np.hypot(blue, red) >= _VIVID, sector, 0).astype(np.uint8)
 
 
-_SECTOR_OF = _sectors()
+_KINDS = _OTHER + 1
+_KIND_OF = _sectors().ravel() * _KINDS + _CLASS_OF
+"""Sector and class at once."""
 
 
-def first_look(blue: NDArray[np.uint8], red: NDArray[np.uint8]) -> tuple[bool, float]:
-    """Whether a frame may show colour bars at all, and the share of it in one vivid hue (within 60 degrees), 0..1.
+def first_looks(blue: NDArray[np.uint8], red: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Of each of n frames, whether it may show bars at all, and the share of it in one vivid hue (of 60 degrees), 0..1.
 
-    blue, red: Cb and Cr of the frame, some hundred samples (`FIRST_SAMPLES`).
+    blue, red: (n, rows, columns) Cb and Cr, some hundred samples of each frame (`FIRST_SAMPLES`).
     """
-    places = (blue >> 2).astype(np.uint16) << 6 | red >> 2
-    shares = np.bincount(_SECTOR_OF.ravel()[places].ravel(), minlength=_SECTORS + 1)[1:]
-    vivid = float((shares + shares[_NEIGHBOUR]).max()) / int(blue.size)
-    if blue.size - np.count_nonzero(_CLASSES.ravel()[places] >= _NEUTRAL) < _LEAST_COLOURED * blue.size:
-        return False, vivid
-    colours = np.bincount(_CLASSES.ravel()[places].ravel(), minlength=_OTHER + 1)[:_COLOURS]
-    return bool(colours.min() >= _LEAST_OF_EACH * blue.size), vivid
+    count = len(blue)
+    kinds = _KIND_OF.take(_places(blue, red).reshape(count, -1), mode="clip")
+    size, most = kinds.shape[1], (_SECTORS + 1) * _KINDS
+    places = kinds + np.arange(0, count * most, most, np.uint16)[:, None]
+    counts = np.bincount(places.ravel(), minlength=count * most).reshape(count, _SECTORS + 1, _KINDS)
+    shares = counts[:, 1:].sum(axis=2)
+    vivid = (shares + shares[:, _NEIGHBOUR]).max(axis=1) / size
+    colours = counts[..., :_COLOURS].sum(axis=1)
+    enough = colours.sum(axis=1) >= _LEAST_COLOURED * size
+    return enough & (colours.min(axis=1) >= _LEAST_OF_EACH * size), vivid
+
+
+def _places(blue: NDArray[np.uint8], red: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    """Where to look samples up in the tables."""
+    return (blue.astype(np.uint16) & 0xFC) << 4 | red >> 2
 
 
 def bars_likeness(blue: NDArray[np.uint8], red: NDArray[np.uint8]) -> float:
@@ -86,7 +97,7 @@ def bars_likeness(blue: NDArray[np.uint8], red: NDArray[np.uint8]) -> float:
     blue, red: (rows, columns) Cb and Cr of the upright frame, a few thousand samples (`SAMPLES`).
     """
     rows, columns = blue.shape
-    classes = _CLASSES[blue >> 2, red >> 2]
+    classes = _CLASS_OF.take(_places(blue, red), mode="clip")
     places = classes + np.arange(columns) * (_OTHER + 1)
     counts = np.bincount(places.ravel(), minlength=columns * (_OTHER + 1)).reshape(columns, -1)[:, :_COLOURS].T
     most = counts.max(axis=0)

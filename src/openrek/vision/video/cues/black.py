@@ -5,6 +5,7 @@ The test is the one of Rekognition Video's segment detection: a frame is black w
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -12,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from openrek.vision.video.cues.planes import Plane, stored_chroma, stored_luma
-from openrek.vision.video.frame import Frame
+from openrek.vision.video.cues.planes import Plane, Stored
+from openrek.vision.video.frame import LUMA_ROWS, Frame, row_step
 
 _BT601 = frozenset({4, 5, 6, 7})
 """FFmpeg's numbers of the matrices with BT.601's (or nearly its) luma: FCC, 470BG, 170M, 240M."""
@@ -21,8 +22,8 @@ _BT601 = frozenset({4, 5, 6, 7})
 _TO_709 = (-0.118, -0.213)
 """What to add to BT.601 luma for BT.709's, per unit of Cb and Cr: R'G'B' by BT.601's inverse, luma of it by BT.709."""
 
-_ROWS_FIRST = 8
-"""Every n-th row is looked at first: most frames are so bright that these alone decide."""
+_ROWS_AT_ONCE = 4
+"""Every n-th row is counted, until there are too many bright pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +32,14 @@ class BlackRule:
 
     pixel: MaxPixelThreshold 0..1, of the luma range; coverage: MinCoveragePercentage 0..100.
     silence: dBFS, root mean square; black frames during louder sound are content.
+    exact: whether the published test alone decides. It calls the first and last frames of a fade black in which the
+    picture is dimly there already; else those are content.
     """
 
     pixel: float = 0.2
     coverage: float = 99.0
     silence: float = -60.0
+    exact: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.pixel <= 1:
@@ -61,21 +65,38 @@ def brightest_black(pixel: float, full_range: bool, bits: int = 8) -> int:
 
 def is_black(frame: Frame, rule: BlackRule) -> bool:
     """The per-frame test, on every pixel of the stored frame."""
-    return passes(frame, *stored_luma(frame), rule)
+    return black_frames([frame], Stored.of([frame]), rule)[0]
 
 
-def passes(frame: Frame, luma: Plane, bits: int, rule: BlackRule) -> bool:
-    """`is_black` where the frame's stored luma is at hand."""
-    top = brightest_black(rule.pixel, frame.full_range, bits)
-    bright_allowed = luma.size - math.ceil(rule.coverage / 100 * luma.size - 1e-9)
+def black_frames(frames: Sequence[Frame], stored: Stored, rule: BlackRule) -> list[bool]:
+    """`is_black` of each of these frames, whose planes are at hand."""
+    size, bits, full = stored.luma[0].size, stored.bits, frames[0].full_range
+    top = brightest_black(rule.pixel, full, bits)
+    allowed = size - math.ceil(rule.coverage / 100 * size - 1e-9)
     # BT.709 luma of saturated blue or red is lower than BT.601's by up to 14 percent of the range
-    chroma = stored_chroma(frame) if frame.native.colorspace in _BT601 else None
-    reach = math.ceil(0.15 * (1 << bits)) if chroma is not None else 0
-    if _bright(luma[::_ROWS_FIRST], top + reach) > bright_allowed:
-        return False
-    if chroma is not None:
-        return _bright(luma_709(luma, *chroma, bits, frame.full_range), top) <= bright_allowed
-    return _bright(luma, top) <= bright_allowed
+    differs = stored.chroma is not None and frames[0].native.colorspace in _BT601
+    certain = top + (math.ceil(0.15 * (1 << bits)) if differs else 0)
+    first = slice(None, None, 2 * row_step(stored.luma[0].shape[0], LUMA_ROWS))
+    found: list[bool] = []
+    for n, luma in enumerate(stored.luma):
+        # most frames are so bright that a few rows decide
+        if np.count_nonzero(luma[first] > certain) > allowed:
+            found.append(False)
+        elif differs and stored.chroma is not None:
+            seen = luma_709(luma, stored.chroma[0][n], stored.chroma[1][n], bits, full)
+            found.append(bool(np.count_nonzero(seen > top + 0.5) <= allowed))
+        else:
+            found.append(_few_bright(luma, top, allowed))
+    return found
+
+
+def _few_bright(luma: Plane, top: int, allowed: int) -> bool:
+    bright = 0
+    for first in range(_ROWS_AT_ONCE):
+        bright += int(np.count_nonzero(luma[first::_ROWS_AT_ONCE] > top))
+        if bright > allowed:
+            return False
+    return True
 
 
 def luma_709(luma: Plane, blue: Plane, red: Plane, bits: int, full_range: bool = False) -> NDArray[np.float32]:
@@ -87,10 +108,3 @@ def luma_709(luma: Plane, blue: Plane, red: Plane, bits: int, full_range: bool =
         shift = (plane.astype(np.float32) - middle) * np.float32(factor if full_range else factor * 219 / 224)
         out += cv2.resize(shift, (width, height), interpolation=cv2.INTER_NEAREST)
     return out
-
-
-def _bright(luma: Plane | NDArray[np.float32], top: int) -> int:
-    """How many samples are brighter than `top`."""
-    if luma.dtype == np.float32:
-        return int(np.count_nonzero(luma > top + 0.5))
-    return int(np.count_nonzero(luma > top))

@@ -9,12 +9,20 @@ from openrek.vision.video.analysis import Interval
 from openrek.vision.video.cues.black import BlackRule
 from openrek.vision.video.cues.credits import credit_spans
 from openrek.vision.video.cues.openers import opener_spans
-from openrek.vision.video.cues.seen import Seen
+from openrek.vision.video.cues.seen import LIGHT, Seen
 from openrek.vision.video.cues.timeline import CueKind, Span, runs_of, tile, without_gaps
 from openrek.vision.video.info import VideoInfo
 
 _BARS_GAP, _BARS_LEAST = 0.5, 0.4
 """Seconds that bars may flicker, and last at least."""
+
+_FADE_ON = 0.4
+"""Seconds after its black frames in which a fade has come far enough to show that there is a picture."""
+_PICTURE = 0.9
+"""Share of the frame near its background from which it is one colour."""
+_VISIBLE, _LEAST_FALL, _EVEN_FALL = 3.0, 0.2, 3.0
+"""Of 255: how much lighter than the black a picture is seen, and gets from frame to frame at least. The step into the
+black is at most so many times those within: a cut is no fade."""
 
 _SMEAR = 0.07
 """Seconds of sound at the edge of black that are still silence: codecs and rooms let sound ring on."""
@@ -49,8 +57,36 @@ def bar_spans(seen: Seen) -> list[Span]:
 
 def black_spans(seen: Seen, rule: BlackRule) -> list[Span]:
     """Runs of black frames without sound, one frame long or longer."""
-    silent = silence(seen.info, seen.black, rule.silence)
-    return [Span(CueKind.BLACK_FRAMES, start, end, 1.0) for start, end in runs_of(seen.black & silent)]
+    black = seen.black if rule.exact else seen.black & ~faded(seen)
+    silent = silence(seen.info, black, rule.silence)
+    return [Span(CueKind.BLACK_FRAMES, start, end, 1.0) for start, end in runs_of(black & silent)]
+
+
+def faded(seen: Seen) -> NDArray[np.bool_]:
+    """(count,) the frames at the edges of black in which a picture is dimly seen that comes out of it, or goes into it.
+
+    The light rises from frame to frame up to the edge and on beyond it, and what comes is a picture, not one colour.
+    """
+    dim = np.zeros(seen.count, bool)
+    light = seen.light / LIGHT
+    within = round(_FADE_ON * float(seen.info.rate))
+    for start, end in runs_of(seen.black):
+        visible = float(light[start:end].min()) + _VISIBLE
+        if end < seen.count and seen.plain[end : end + within].min() <= 200 * _PICTURE:
+            dim[end - _dim_frames(light[start : end + 1][::-1], visible) : end] = True
+        if start > 0 and seen.plain[max(0, start - within) : start].min() <= 200 * _PICTURE:
+            dim[start : start + _dim_frames(light[start - 1 : end], visible)] = True
+    return dim
+
+
+def _dim_frames(light: NDArray[np.float64], visible: float) -> int:
+    """How many frames of black a picture is dimly seen in. light: from the frame beyond the edge inwards."""
+    falls = -np.diff(light)
+    dim = (falls >= _LEAST_FALL) & (light[1:] > visible)
+    count = int(np.argmin(dim))  # the darkest frame is not
+    if not count or falls[0] > _EVEN_FALL * float(np.median(falls[1 : count + 1])):
+        return 0
+    return count
 
 
 def silence(info: VideoInfo, black: NDArray[np.bool_], level: float) -> NDArray[np.bool_]:

@@ -48,7 +48,7 @@ def _lines(luma: NDArray[np.uint8], kind: int) -> NDArray[np.int16]:
         return none
     gap = max(3, round(height * _GAP))
     joined = cv2.morphologyEx(strokes, cv2.MORPH_CLOSE, np.ones((1, gap), np.uint8))
-    count, _, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
+    count, _, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8, ltype=cv2.CV_16U)
     w, h = stats[1:count, cv2.CC_STAT_WIDTH], stats[1:count, cv2.CC_STAT_HEIGHT]
     fits = (h >= max(4, _LOWEST * height)) & (h <= _TALLEST * height) & (w >= _NARROWEST * h)
     boxes = stats[1:count, :4][fits]
