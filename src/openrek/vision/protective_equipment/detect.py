@@ -39,6 +39,8 @@ _PLACES: Final = 0.25  # the detector's box is taken from this score on, where i
 
 _GUESSED: Final = 1.5  # log odds by which a hat is less sure on a head that nothing but a person's box gives away
 _HEADLESS: Final = 0.65  # a box in which no head is seen has to be this sure to be a person
+_SEEN: Final = 0.5  # how much a head that the network finds in a person's box says of there being a person
+_SAME_HEAD: Final = 0.3  # IoU
 _BORDER: Final = 0.005  # of the picture's height
 _ON_HEAD: Final = 0.3  # least share of a hat's or mask's box inside its head's
 _NEAR: Final = 0.15  # how far beyond a person's box, in shares of it, what is held may reach
@@ -55,6 +57,7 @@ def protective_equipment(look: Look) -> tuple[ProtectedPerson, ...]:
     if not len(people.boxes):
         return ()
     heads = find_heads(look, people, hints)
+    people, heads = _confirmed(people, heads)
     loose = loose_hats(look.objects, people, heads)
     hands = hands_of(look, people.boxes, [hint != NOBODY and bool(hints.facing[hint]) for hint in people.hints])
     persons = []
@@ -68,6 +71,18 @@ def protective_equipment(look: Look) -> tuple[ProtectedPerson, ...]:
         if parts or people.scores[index] >= _HEADLESS:
             persons.append(ProtectedPerson(_box(people.boxes[index]), float(people.scores[index]), tuple(parts)))
     return tuple(persons)
+
+
+def _confirmed(people: People, heads: Heads) -> tuple[People, Heads]:
+    """Those who are persons, with their heads: weak boxes count where the network sees a head in them that is nobody
+    else's."""
+    seen = (people.hints == NOBODY) & (heads.present >= LEAST)
+    scores = np.where(seen, 1 - (1 - people.scores) * (1 - _SEEN * heads.present), people.scores)
+    same = geometry.iou(heads.boxes, heads.boxes) >= _SAME_HEAD
+    same &= (heads.present >= LEAST) & (people.scores > people.scores[:, None])  # a surer person's
+    alone = ~(same.any(axis=1) & (people.hints == NOBODY) & (people.scores < LEAST))
+    kept = np.flatnonzero((scores >= LEAST) & alone)
+    return replace(people, scores=scores.astype(np.float32)).select(kept), heads.select(kept)
 
 
 # --- heads ------------------------------------------------------------------------------------------------------------
