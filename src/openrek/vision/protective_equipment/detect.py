@@ -74,15 +74,17 @@ def protective_equipment(look: Look) -> tuple[ProtectedPerson, ...]:
 
 
 def _confirmed(people: People, heads: Heads) -> tuple[People, Heads]:
-    """Those who are persons, with their heads: weak boxes count where the network sees a head in them that is nobody
-    else's."""
-    seen = (people.hints == NOBODY) & (heads.present >= LEAST)
-    scores = np.where(seen, 1 - (1 - people.scores) * (1 - _SEEN * heads.present), people.scores)
-    same = geometry.iou(heads.boxes, heads.boxes) >= _SAME_HEAD
-    same &= (heads.present >= LEAST) & (people.scores > people.scores[:, None])  # a surer person's
-    alone = ~(same.any(axis=1) & (people.hints == NOBODY) & (people.scores < LEAST))
-    kept = np.flatnonzero((scores >= LEAST) & alone)
-    return replace(people, scores=scores.astype(np.float32)).select(kept), heads.select(kept)
+    """Those who are persons, with their heads. A weak box is one where the network sees a head in it; a head that is
+    seen in two boxes is that of the person who shows it otherwise, or of the surer one."""
+    guessed = people.hints == NOBODY
+    before = ~guessed | (people.scores > people.scores[:, None])
+    same = before & (heads.present >= LEAST) & (geometry.iou(heads.boxes, heads.boxes) >= _SAME_HEAD)
+    np.fill_diagonal(same, False)
+    present = np.where(guessed & same.any(axis=1), np.float32(0), heads.present)
+    seen = np.where(guessed & (present >= LEAST), _SEEN * present, 0)
+    scores = np.asarray(1 - (1 - people.scores) * (1 - seen), np.float32)
+    kept = np.flatnonzero(scores >= LEAST)
+    return replace(people, scores=scores).select(kept), replace(heads, present=present).select(kept)
 
 
 # --- heads ------------------------------------------------------------------------------------------------------------

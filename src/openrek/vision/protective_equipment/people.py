@@ -24,8 +24,8 @@ LEAST: Final = 0.5
 _LEAST_HINT: Final = 0.3
 _LEAST_BOX: Final = 0.15  # a box this unsure is a person where it has a head
 _LIFT: Final = 3.0
-"""By how much the odds of a person are better here than the detector says. Its scores were fitted on photos of all kinds;
-on building sites and in groups most of its weak boxes are people who are half hidden."""
+"""By how much the odds of a person are better here than the detector says: its scores were fitted on photos of all
+kinds, and on building sites and in groups most of its weak boxes are people who are half hidden."""
 _UPPER: Final = 0.55  # a head's middle lies in this upper share of its person's box
 _SIDEWAYS: Final = 0.1  # a head may lean out of the box by this share of the box's width
 _SAME_HEAD: Final = 0.3  # IoU
