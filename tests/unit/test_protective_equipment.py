@@ -95,7 +95,7 @@ def test_a_bare_person_has_a_face_and_a_head() -> None:
     (person,) = protective_equipment(look(objects(WORKER), faces(FACE)))
     assert person.box == WORKER[1]
     assert covers(person) == {PartName.FACE: [], PartName.HEAD: []}
-    assert person.confidence == pytest.approx(1 - 0.1 * 0.03)  # as sure as box or face
+    assert person.confidence == pytest.approx(1 - 0.03 / 28)  # as sure as box (odds of 9, times 3) or face
 
 
 def test_a_worker_with_helmet_and_mask() -> None:
@@ -118,9 +118,22 @@ def test_from_behind_there_is_a_head_and_no_face() -> None:
 
 
 def test_a_weak_box_without_a_head_is_nobody() -> None:
-    weak = ("person", WORKER[1], 0.6)
+    weak = ("person", WORKER[1], 0.3)
     assert protective_equipment(look(objects(weak), faces(), (0.2, 0.1, 0.1, 0.5))) == ()
-    assert len(protective_equipment(look(objects(weak), faces(), (0.8, 0.1, 0.1, 0.5)))) == 1
+    (person,) = protective_equipment(look(objects(weak), faces(), (0.8, 0.1, 0.1, 0.5)))
+    assert person.confidence == pytest.approx(1 - 0.7 / 1.6 * 0.6)  # lifted, and half the head's certainty
+
+
+def test_a_guessed_head_is_one_persons_alone() -> None:
+    weak = ("person", (102.0, 52.0, 202.0, 352.0), 0.3)  # the same worker once more
+    (person,) = protective_equipment(look(objects(WORKER, weak), faces(FACE)))
+    assert person.box == WORKER[1]
+    (person,) = protective_equipment(look(objects(WORKER, weak), faces()))
+    assert person.box == WORKER[1]
+    sure = ("person", weak[1], 0.8)
+    first, second = protective_equipment(look(objects(WORKER, sure), faces()))
+    assert covers(first) == {PartName.HEAD: []}
+    assert second.parts == ()
 
 
 def test_a_head_cut_off_by_the_picture_is_not_guessed() -> None:
@@ -170,7 +183,7 @@ def test_nobody_means_no_model_is_asked() -> None:
 
 
 def test_weak_persons_are_nobody() -> None:
-    assert protective_equipment(look(objects(("person", WORKER[1], 0.49)), faces())) == ()
+    assert protective_equipment(look(objects(("person", WORKER[1], 0.14)), faces())) == ()
 
 
 def test_a_weak_box_with_a_head_is_a_person_of_this_box() -> None:
@@ -220,7 +233,8 @@ def test_hats_and_masks_of_the_detector_hint_at_heads_that_no_face_shows() -> No
     hat = ("hard_hat", (130.0, 40.0, 170.0, 70.0), 0.7)
     hints = find_hints(faces(), objects(WORKER, hat))
     assert hints.boxes.tolist() == [[130, 40, 170, 88]]
-    assert len(find_hints(faces(FACE), objects(WORKER, hat)).boxes) == 1  # it is the same head
+    (bare,), (worn,) = (find_hints(faces(FACE), objects(WORKER, *hats)).boxes for hats in ((), (hat,)))
+    assert worn.tolist() == [bare[0], 40, bare[2], bare[3]]  # it is the same head, and reaches to the top of the hat
     assert find_people(objects(WORKER, hat), hints, 600, 400).hints.tolist() == [0]
     alone = find_people(objects(hat), hints, 600, 400)
     assert len(alone.boxes) == 0  # a hat without a person may hang on a nail
@@ -251,6 +265,23 @@ def test_a_crop_is_cut_at_one_size_whatever_the_picture() -> None:
         assert abs(float(around.mean()) - 50) < 3
     beyond = heads.cut(pixels, np.array([-400.0, -400.0, -100.0, -100.0]))
     assert beyond.shape == (heads.SIDE, heads.SIDE, 3)
+
+
+def test_the_network_sees_no_detail_that_its_hats_lacked() -> None:
+    shown = []
+
+    class Keeper(HeadNetwork):
+        def run(self, feeds: Any, outputs: Any) -> list[Any]:
+            shown.extend(feeds["crops"])
+            return super().run(feeds, outputs)
+
+    lines = np.zeros((96, 96, 3), np.uint8)
+    lines[:, ::2] = 200
+    network: Any = Keeper((0.9, 0.9, 0.9, 0.9))
+    heads.look(lines, np.array([[0, 0, 96, 96]], np.float32), network)
+    (crop,) = shown
+    assert float(np.abs(np.diff(crop[40:56, 20:76, 0].astype(int), axis=1)).max()) < 100
+    assert abs(float(crop.mean()) - 100) < 5
 
 
 def test_boxes_of_the_network_come_back_in_the_picture() -> None:

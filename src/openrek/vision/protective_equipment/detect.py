@@ -39,6 +39,8 @@ _PLACES: Final = 0.25  # the detector's box is taken from this score on, where i
 
 _GUESSED: Final = 1.5  # log odds by which a hat is less sure on a head that nothing but a person's box gives away
 _HEADLESS: Final = 0.65  # a box in which no head is seen has to be this sure to be a person
+_SEEN: Final = 0.5  # how much a head that the network finds in a person's box says of there being a person
+_SAME_HEAD: Final = 0.3  # IoU
 _BORDER: Final = 0.005  # of the picture's height
 _ON_HEAD: Final = 0.3  # least share of a hat's or mask's box inside its head's
 _NEAR: Final = 0.15  # how far beyond a person's box, in shares of it, what is held may reach
@@ -55,6 +57,7 @@ def protective_equipment(look: Look) -> tuple[ProtectedPerson, ...]:
     if not len(people.boxes):
         return ()
     heads = find_heads(look, people, hints)
+    people, heads = _confirmed(people, heads)
     loose = loose_hats(look.objects, people, heads)
     hands = hands_of(look, people.boxes, [hint != NOBODY and bool(hints.facing[hint]) for hint in people.hints])
     persons = []
@@ -68,6 +71,20 @@ def protective_equipment(look: Look) -> tuple[ProtectedPerson, ...]:
         if parts or people.scores[index] >= _HEADLESS:
             persons.append(ProtectedPerson(_box(people.boxes[index]), float(people.scores[index]), tuple(parts)))
     return tuple(persons)
+
+
+def _confirmed(people: People, heads: Heads) -> tuple[People, Heads]:
+    """Those who are persons, with their heads. A weak box is one where the network sees a head in it; a head that is
+    seen in two boxes is that of the person who shows it otherwise, or of the surer one."""
+    guessed = people.hints == NOBODY
+    before = ~guessed | (people.scores > people.scores[:, None])
+    same = before & (heads.present >= LEAST) & (geometry.iou(heads.boxes, heads.boxes) >= _SAME_HEAD)
+    np.fill_diagonal(same, False)
+    present = np.where(guessed & same.any(axis=1), np.float32(0), heads.present)
+    seen = np.where(guessed & (present >= LEAST), _SEEN * present, 0)
+    scores = np.asarray(1 - (1 - people.scores) * (1 - seen), np.float32)
+    kept = np.flatnonzero(scores >= LEAST)
+    return replace(people, scores=scores).select(kept), replace(heads, present=present).select(kept)
 
 
 # --- heads ------------------------------------------------------------------------------------------------------------

@@ -23,6 +23,9 @@ MODEL: Final = "ppe-heads"
 SIDE: Final = 96
 AROUND: Final = 1.8
 """Side of a crop, in longer sides of the head."""
+DETAIL: Final = 40
+"""Crops are shown no sharper than this many pixels a side. The hard hats it learnt from were small and the bare heads
+large: of a sharper picture it takes the sharpness itself for a sign of a bare head."""
 _BATCH: Final = 16
 _GUESSES: Final = (0.30, 0.42, 0.62)
 """Side of a head's crop in sides of the person's box (of its height where it is narrow), tried for a person without a
@@ -89,7 +92,7 @@ def look(pixels: NDArray[np.uint8], crops: Floats, model: Model) -> Heads:
     answers: list[Floats] = [np.zeros((0, 4), np.float32)]
     places: list[Floats] = [np.zeros((0, 3, 4), np.float32)]
     for start in range(0, len(crops), _BATCH):
-        batch = np.stack([cut(pixels, crop) for crop in crops[start : start + _BATCH]])
+        batch = np.stack([_coarse(cut(pixels, crop)) for crop in crops[start : start + _BATCH]])
         said, where = model.run({"crops": batch}, ("answers", "boxes"))
         answers.append(said)
         places.append(where)
@@ -100,6 +103,11 @@ def look(pixels: NDArray[np.uint8], crops: Floats, model: Model) -> Heads:
     head, hat, mask = (geometry.clip(found[:, part], width, height) for part in range(3))
     present, wears, masked, covers = probability.T
     return Heads(head, hat, mask, present, wears, masked, covers)
+
+
+def _coarse(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    small = cv2.resize(crop, (DETAIL, DETAIL), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(small, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def cut(pixels: NDArray[np.uint8], crop: Sequence[float] | Floats) -> NDArray[np.uint8]:
