@@ -153,7 +153,7 @@ def _analyze_one(name: str, path: Path, target: Path, parts: Sequence[Part], *, 
             begun = time.perf_counter()
             with frame_bar(f"analysing {name}", reader) as progress:
                 decided = analyse(reader, analysers, progress=progress)
-                results = {
+                results: dict[str, Any] = {
                     one: Items(found) if isinstance(found, Iterator) else found for one, found in decided.items()
                 }
             took = time.perf_counter() - begun

@@ -184,7 +184,8 @@ def _plane(frame: av.VideoFrame, index: int) -> NDArray[np.uint8]:
 
 
 def _rows(plane: VideoPlane, interleaved: int = 1) -> NDArray[np.uint8]:
-    return np.ndarray((plane.height, plane.width * interleaved), np.uint8, plane, 0, (plane.line_size, 1))
+    shape, strides = (plane.height, plane.width * interleaved), (plane.line_size, 1)
+    return np.ndarray(shape, np.uint8, memoryview(plane), 0, strides)
 
 
 def _mean(plane: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:

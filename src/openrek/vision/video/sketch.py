@@ -88,7 +88,7 @@ class Sketcher:
         """(n, 12) `_compare` of each pair. Where nothing differs without a shift, none is tried."""
         if not len(after):
             return np.zeros((0, _BLOCKS), np.uint8)
-        difference = cv2.absdiff(before.reshape(-1, WIDTH), after.reshape(-1, WIDTH))
+        difference = np.asarray(cv2.absdiff(before.reshape(-1, WIDTH), after.reshape(-1, WIDTH)), np.uint8)
         blocks = _means(difference, len(after) * _BLOCKS_Y, _BLOCKS_X).reshape(-1, _BLOCKS)
         for n in np.flatnonzero(blocks.any(axis=1)).tolist():
             blocks[n] = self._compare(before[n], after[n])
@@ -147,11 +147,8 @@ def _distance(before: Planes, after: Planes) -> NDArray[np.int64]:
     if not len(after):
         return np.zeros(0, np.int64)
     columns = after.shape[2]
-    return (
-        np.asarray(cv2.absdiff(before.reshape(-1, columns), after.reshape(-1, columns)))
-        .reshape(len(after), -1)
-        .sum(axis=1, dtype=np.int64)
-    )
+    difference = np.asarray(cv2.absdiff(before.reshape(-1, columns), after.reshape(-1, columns)), np.uint8)
+    return np.asarray(difference.reshape(len(after), -1).sum(axis=1, dtype=np.int64), np.int64)
 
 
 class Sketches:

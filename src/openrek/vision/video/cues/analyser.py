@@ -146,4 +146,4 @@ def _lettering(frame: Frame, dark: bool) -> bytes:
     luma = shrunk_luma(frame, _LETTERING)
     rows, columns = luma.shape
     scale = np.array([1000 / columns, 1000 / rows, 1000 / columns, 1000 / rows])
-    return np.rint(text_lines(luma, dark) * scale).astype("<i2").tobytes()
+    return bytes(np.rint(text_lines(luma, dark) * scale).astype("<i2"))

@@ -77,7 +77,7 @@ def first_looks(blue: NDArray[np.uint8], red: NDArray[np.uint8]) -> tuple[NDArra
     count = len(blue)
     kinds = _KIND_OF.take(_places(blue, red).reshape(count, -1), mode="clip")
     size, most = kinds.shape[1], (_SECTORS + 1) * _KINDS
-    places = kinds + np.arange(0, count * most, most, np.uint16)[:, None]
+    places = kinds + (np.arange(count) * most).astype(np.uint16)[:, None]
     counts = np.bincount(places.ravel(), minlength=count * most).reshape(count, _SECTORS + 1, _KINDS)
     shares = counts[:, 1:].sum(axis=2)
     vivid = (shares + shares[:, _NEIGHBOUR]).max(axis=1) / size
@@ -88,7 +88,7 @@ def first_looks(blue: NDArray[np.uint8], red: NDArray[np.uint8]) -> tuple[NDArra
 
 def _places(blue: NDArray[np.uint8], red: NDArray[np.uint8]) -> NDArray[np.uint16]:
     """Where to look samples up in the tables."""
-    return (blue.astype(np.uint16) & 0xFC) << 4 | red >> 2
+    return np.asarray((blue.astype(np.uint16) & 0xFC) << 4 | red >> 2, np.uint16)
 
 
 def bars_likeness(blue: NDArray[np.uint8], red: NDArray[np.uint8]) -> float:

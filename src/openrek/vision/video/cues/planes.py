@@ -107,6 +107,6 @@ def _bits_of(name: str) -> int:
 
 def _deep_planes(frame: Frame) -> list[Plane]:
     return [
-        np.ndarray((plane.height, plane.width), np.uint16, plane, 0, (plane.line_size, 2))
+        np.ndarray((plane.height, plane.width), np.uint16, memoryview(plane), 0, (plane.line_size, 2))
         for plane in frame.native.planes[:3]
     ]
