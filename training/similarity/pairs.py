@@ -39,15 +39,23 @@ def read(folder: Path, column: str, runtime: Runtime, limit: int) -> tuple[list[
     chosen = set(sorted((name for name, count in counts.items() if count > 1), key=_place)[:limit])
     people, missed = [], 0
     for identity, pixels in _pictures(folder, [row for row in rows if row[1] in chosen]):
-        height, width = pixels.shape[:2]
-        faces = detect_faces(Picture(pixels, width, height), runtime)
-        if not len(faces):
+        person = seen(identity, pixels, runtime)
+        if person is None:
             missed += 1
-            continue
-        offsets = (faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2 - np.array([width, height]) / 2
-        nearest = int(np.argmin(np.hypot(offsets[:, 0], offsets[:, 1])))
-        people.append(Person(identity, pixels, faces.boxes[nearest], faces.landmarks[nearest]))
+        else:
+            people.append(person)
     return people, missed
+
+
+def seen(identity: str, pixels: NDArray[np.uint8], runtime: Runtime) -> Person | None:
+    """The face nearest to the middle of a picture (H, W, 3), or None where no face is found."""
+    height, width = pixels.shape[:2]
+    faces = detect_faces(Picture(pixels, width, height), runtime)
+    if not len(faces):
+        return None
+    offsets = (faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2 - np.array([width, height]) / 2
+    nearest = int(np.argmin(np.hypot(offsets[:, 0], offsets[:, 1])))
+    return Person(identity, pixels, faces.boxes[nearest], faces.landmarks[nearest])
 
 
 def held_back(identity: str) -> bool:
