@@ -113,6 +113,37 @@ def test_random_kills_change_no_result(tmp_path: Path) -> None:
     house.database.close()
 
 
+@pytest.mark.parametrize("phase", ["plan", "chunk", "decide", "rows"])
+def test_a_kill_in_each_phase_changes_no_result(tmp_path: Path, phase: str) -> None:
+    house = house_at(tmp_path)
+    house.objects.put("videos", "clip.mp4", make_clip(tmp_path / "clip.mp4", 60))
+    undisturbed = house.submit()
+    house.work()
+    expected = results(house)[undisturbed]
+    job_id = house.submit()
+
+    def worker(name: str, *phase: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "tests.jobs_processes", "worker", str(tmp_path), name, *phase]
+        return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE)
+
+    with worker("doomed", phase) as doomed:
+        assert doomed.wait(timeout=PATIENCE) == -signal.SIGKILL
+    store = JobStore(house.database)
+
+    def status() -> Status:
+        return next(job.status for job in store.newest() if job.job_id == job_id)
+
+    assert status() is Status.IN_PROGRESS
+    with worker("next") as following:
+        try:
+            until(lambda: status() is not Status.IN_PROGRESS, "the job hangs")
+        finally:
+            following.terminate()
+    assert status() is Status.SUCCEEDED
+    assert results(house)[job_id] == expected
+    house.database.close()
+
+
 def test_a_stopped_process_that_wakes_up_late_writes_nothing(tmp_path: Path) -> None:
     """SIGSTOP: the worker is not dead, but its lease is; another does its work, and it comes to nothing."""
     house = house_at(tmp_path)

@@ -190,7 +190,14 @@ def test_the_cuts_of_real_films(media: Path) -> None:
                 assert set(known["hard_cut_ms"]) <= set(stamps)
 
 
-SINGLE = ("six-people-one-by-one", "bars-hd", "bars-sd-burnt-timecode", "scrolling-bars-clock", "rolling-credits")
+SINGLE = (
+    "arm-wrestling",
+    "six-people-one-by-one",
+    "bars-hd",
+    "bars-sd-burnt-timecode",
+    "scrolling-bars-clock",
+    "rolling-credits",
+)
 CCTV = ("fi005", "fi028", "fi032", "fi085", "fi113", "nofi003", "nofi084")
 
 

@@ -20,7 +20,7 @@ from openrek.vision.video.analysis import sampled
 from openrek.vision.video.frame import Frame
 from openrek.vision.video.info import VideoInfo
 from openrek.vision.video.shots import ShotDetector
-from openrek.vision.video.tracker import Tracker
+from openrek.vision.video.tracker import Tracker, TrackerSettings
 
 Floats = NDArray[np.float32]
 
@@ -32,6 +32,9 @@ BODY_ABOVE: Final = 0.35
 """Where a body is expected around a face, in the face's own width and height, for tracking whom only the face shows."""
 
 NOBODY: Final = -1
+
+SURE: Final = TrackerSettings().sure
+"""Score of a body that may begin a path."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,7 +157,7 @@ def see_people(look: Look, embedding: Model | None = None) -> Crowd:
     """The people of a picture: bodies with the faces in them, and faces that show no body. Raises ModelError."""
     picture, faces = look.picture, look.faces
     objects = look.objects.of(PERSON)
-    owners = _owners(objects.boxes, faces)
+    owners = _owners(objects.boxes, objects.scores, faces)
     alone = np.array([face for face in range(len(faces)) if face not in owners], np.int64)
     boxes = np.concatenate([objects.boxes, _bodies_around(faces, alone, picture.width, picture.height)])
     sides = np.tile(np.array([picture.width, picture.height], np.float32), 2)
@@ -171,11 +174,12 @@ def see_people(look: Look, embedding: Model | None = None) -> Crowd:
     )
 
 
-def _owners(bodies: Floats, faces: Faces) -> NDArray[np.int64]:
+def _owners(bodies: Floats, scores: Floats, faces: Faces) -> NDArray[np.int64]:
     """(N,) of each body the face that is its own, NOBODY for none; no face has two bodies.
 
     A face belongs to the body whose head would be there: in the upper part, nearest to the middle, of a likely size.
-    The border of a moving body's box lags, so a face may lie a little outside.
+    The border of a moving body's box lags, so a face may lie a little outside. Bodies that may begin a path come first:
+    a large body is often found a second time, and less surely.
     """
     owners = np.full(len(bodies), NOBODY, np.int64)
     claims = []
@@ -185,9 +189,9 @@ def _owners(bodies: Floats, faces: Faces) -> NDArray[np.int64]:
             b_width, b_height = max(b_right - b_left, 1e-6), max(b_bottom - b_top, 1e-6)
             across, down = (x - b_left) / b_width, (y - b_top) / b_height
             if -0.08 <= across <= 1.08 and -0.05 <= down <= 0.6 and width <= 1.1 * b_width:
-                claims.append((abs(across - 0.5) + down, face, body))
+                claims.append((bool(scores[body] < SURE), abs(across - 0.5) + down, face, body))
     used: set[int] = set()
-    for _, face, body in sorted(claims):
+    for _, _, face, body in sorted(claims):
         if owners[body] == NOBODY and face not in used:
             owners[body] = face
             used.add(face)

@@ -13,6 +13,8 @@ from fractions import Fraction
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
+import cv2
+
 from openrek.vision.video.clock import Clock
 from openrek.vision.video.frame import Frame
 from openrek.vision.video.info import VideoInfo
@@ -20,10 +22,10 @@ from openrek.vision.video.packing import Packer, unpack
 from openrek.vision.video.reader import VideoReader
 from openrek.vision.video.shelf import Shelf
 
-_BUNDLE, _BUNDLES = 16, 2
-"""Decoded frames are handed over a bundle at a time, and two bundles may wait: changing threads for every frame costs
+_BUNDLE, _BUNDLES = 16, 1
+"""Decoded frames are handed over a bundle at a time, and one bundle may wait: changing threads for every frame costs
 more than looking at some. A bundle is at most so many frames of one size ..."""
-_BUNDLE_PIXELS = 8_000_000
+_BUNDLE_PIXELS = 16_000_000
 """... and as many as have so many pixels together, but at least one."""
 
 Observation = Any
@@ -96,6 +98,30 @@ class Cancelled(Exception):
     """The analysis was stopped by whoever asked for it."""
 
 
+class _OneThread:
+    """While anyone is within, OpenCV works in one thread: frames are too small to share out, and decoding needs the
+    cores."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._within = self._before = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._within:
+                self._before = cv2.getNumThreads()
+                cv2.setNumThreads(1)
+            self._within += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._within -= 1
+            if not self._within:
+                cv2.setNumThreads(self._before)
+
+
+_one_thread = _OneThread()
+
 Keep = Callable[[str, int, Observation], None]
 """Told the analyser's name, the frame's number, and what was observed."""
 
@@ -147,20 +173,21 @@ def _show(
     clock = reader.info.clock
     for analyser in analysers:
         analyser.begin(reader.info)
-    for bundle in _ahead(reader.frames(max(0, min(first.values(), default=start)), last)):
-        for one in bundled:
-            shown = [frame for frame in bundle if frame.index >= first[one.name]]
-            for frame, seen in zip(shown, one.observe_all(shown) if shown else (), strict=True):
-                if seen is not None and frame.index >= start:
-                    keep(one.name, frame.index, seen)
-        for frame in bundle:  # frame by frame, so that analysers can share what models say of one
-            for analyser in others:
-                if frame.index >= first[analyser.name] and sampled(clock, frame.index, analyser.step):
-                    seen = analyser.observe(frame)
+    with _one_thread:
+        for bundle in _ahead(reader.frames(max(0, min(first.values(), default=start)), last)):
+            for one in bundled:
+                shown = [frame for frame in bundle if frame.index >= first[one.name]]
+                for frame, seen in zip(shown, one.observe_all(shown) if shown else (), strict=True):
                     if seen is not None and frame.index >= start:
-                        keep(analyser.name, frame.index, seen)
-            if progress is not None and frame.index >= start:
-                progress(frame.index)
+                        keep(one.name, frame.index, seen)
+            for frame in bundle:  # frame by frame, so that analysers can share what models say of one
+                for analyser in others:
+                    if frame.index >= first[analyser.name] and sampled(clock, frame.index, analyser.step):
+                        seen = analyser.observe(frame)
+                        if seen is not None and frame.index >= start:
+                            keep(analyser.name, frame.index, seen)
+                if progress is not None and frame.index >= start:
+                    progress(frame.index)
 
 
 class Observations:

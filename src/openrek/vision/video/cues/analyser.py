@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from openrek.vision.image.orientation import upright
+from openrek.vision.image.orientation import swaps_sides, upright
 from openrek.vision.video.analysis import Interval
 from openrek.vision.video.cues.bars import FIRST_SAMPLES, SAMPLES, bars_likeness, first_looks
 from openrek.vision.video.cues.black import BlackRule, black_frames
@@ -93,7 +93,9 @@ class CueAnalyser:
         found = np.flatnonzero(maybe).tolist()
         if not found:
             return
-        where = thinned(one, turn, *SAMPLES)
+        columns, rows_of = SAMPLES
+        sideways = swaps_sides(turn)  # then the rows that were looked at are too few columns
+        where = thinned(one, turn, columns, rows_of) if sideways else spread(one, CHROMA_ROWS, 1, columns)
         blues, reds = (stored.samples([planes[n] for n in found], where) for planes in stored.chroma)
         for n, blue, red in zip(found, blues, reds, strict=True):
             # bars often stand still
