@@ -343,7 +343,7 @@ def test_sides_out_of_range(ask: Any) -> None:
     [
         (
             "astronaut",
-            {"Person", "Face", "Head", "Smile", "Woman", "Female", "Adult"},
+            {"Person", "Face", "Head", "Smile", "Adult"},  # whether a woman or a man is close to a guess here
             {"Animal", "Food", "Vehicle", "Building"},
         ),
         (
