@@ -27,7 +27,7 @@ def test_a_label_is_found_by_name_alias_and_ancestor() -> None:
         "ancestors": ["Transportation", "Vehicle"],
         "aliases": ["Automobile"],
         "boxes": True,
-        "seen_by": ["objects", "tagger"],
+        "seen_by": ["kinds", "objects", "tagger"],
     }
     dogs = {each["name"] for each in found("dog", "retriever")}
     assert {"Golden Retriever", "Labrador Retriever", "Retriever"} <= dogs
