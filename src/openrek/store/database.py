@@ -5,10 +5,8 @@ flushed to disk at each commit), PostgreSQL with its default `synchronous_commit
 """
 
 import hashlib
-import os
 import sqlite3
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModu
 
 from openrek.store.errors import StoreError
 from openrek.store.schema import HEAD
+from openrek.store.sqlite_file import make_private_file, use_write_ahead_log
 
 BUSY_TIMEOUT: Final = 30.0
 """Seconds that a SQLite writer waits for another one to finish."""
@@ -223,13 +222,7 @@ def _begin_sqlite(connection: Connection) -> None:
 def _prepare_file(path: Path) -> None:
     """Make the folder (0700) and the file (0600): it holds secrets, and SQLite gives its log the same permissions."""
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            if os.fstat(descriptor).st_mode & 0o077:
-                os.fchmod(descriptor, 0o600)
-        finally:
-            os.close(descriptor)
+        make_private_file(path)
     except OSError as error:
         raise StoreError(
             f"cannot open the database file {path}: {error.strerror or error}; openrek needs to write there "
@@ -238,19 +231,13 @@ def _prepare_file(path: Path) -> None:
 
 
 def _use_write_ahead_log(engine: Engine) -> None:
-    deadline = time.monotonic() + BUSY_TIMEOUT
     with engine.connect() as connection:
         driver = connection.connection.driver_connection
         assert isinstance(driver, sqlite3.Connection)
-        while True:
-            try:
-                if driver.execute("PRAGMA journal_mode").fetchone() != ("wal",):
-                    driver.execute("PRAGMA journal_mode=WAL").fetchall()
-                return
-            except sqlite3.OperationalError as error:  # two processes change it at once: SQLite does not wait here
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                    raise StoreError(_sentence(error, engine.url)) from error
-                time.sleep(0.01)
+        try:
+            use_write_ahead_log(driver, BUSY_TIMEOUT)
+        except sqlite3.OperationalError as error:
+            raise StoreError(_sentence(error, engine.url)) from error
 
 
 def _upgrade(connection: Connection) -> None:

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from openrek.store.errors import StoreError
 from openrek.store.library_query import tokens
+from openrek.store.sqlite_file import make_private_file, use_write_ahead_log
 
 APPLICATION: Final = 0x4F52454C  # "OREL" in the file's header: no other database is written to by mistake
 VERSION: Final = 1
@@ -122,8 +123,7 @@ class Library:
         """
         with _sentences(path):
             if create and not path.exists():
-                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+                make_private_file(path)
             elif not path.is_file():
                 raise StoreError(f"there is no photo library at {path}; `openrek index FOLDER` makes one")
             connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
@@ -278,15 +278,17 @@ def _file_words(connection: sqlite3.Connection, picture: int) -> str:
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute(f"PRAGMA busy_timeout = {round(BUSY_TIMEOUT * 1000)}")
+    connection.execute("BEGIN")  # one snapshot: another process may be making the file right now
     (application,), (version,), (tables,) = (
         connection.execute(question).fetchone()
         for question in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_schema")
     )
+    connection.execute("COMMIT")
     if tables and application != APPLICATION:
         raise StoreError(f"{path} is a database, but no photo library; name another file")
     if version > VERSION:
         raise StoreError(f"the photo library {path} was made by a newer openrek; update openrek or name another file")
-    connection.execute("PRAGMA journal_mode = WAL")
+    use_write_ahead_log(connection, BUSY_TIMEOUT)
     connection.execute("PRAGMA synchronous = NORMAL")  # after a power cut the last photos are looked at again, no more
     connection.execute("PRAGMA foreign_keys = ON")
     if not tables:
