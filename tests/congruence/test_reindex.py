@@ -216,6 +216,18 @@ def test_crops_come_along_and_go_with_faces_and_collections(database: Database) 
     assert len(stored(database, new)) == len(made) + 2
 
 
+def test_reading_the_rest_ends_although_faces_keep_coming(database: Database) -> None:
+    made = fill(database, count=3)
+    work = Reindexing.begin(database, number_of(database, "people"), "8.1")
+    portions = []
+    for portion in remaining(work):
+        work.add(vectors_of(portion))
+        Faces(database).add(work.number, [new_face(1000 + len(portions))])  # a writer as fast as the reading
+        portions.append(len(portion))
+    assert portions == [len(made)]
+    assert len(work.left()) == 1
+
+
 def test_deleting_a_collection_takes_its_unfinished_copy_along(database: Database) -> None:
     fill(database)
     number = number_of(database, "people")

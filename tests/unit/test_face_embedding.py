@@ -13,8 +13,18 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from openrek.settings import Settings
-from openrek.vision.faces import Faces, detect_faces
-from openrek.vision.faces.embedding import FACE_MODEL, Reading, cut_out, embed_faces, face_model_version, finished
+from openrek.vision.faces import Faces, align, attributes, detect_faces
+from openrek.vision.faces.attributes import LANDMARKS_30
+from openrek.vision.faces.embedding import (
+    CORNERS,
+    FACE_MODEL,
+    Reading,
+    cut_out,
+    embed_faces,
+    face_model_version,
+    finished,
+    raw_embeddings,
+)
 from openrek.vision.faces.similarity import Scale, cosine_for, scale_of, similarity
 from openrek.vision.image import Picture
 from openrek.vision.runtime import Runtime
@@ -94,7 +104,7 @@ def test_a_model_of_ones_own_brings_its_own_scale() -> None:
 
 
 def test_face_model_version() -> None:
-    assert face_model_version(CARD) == CARD.version == "7.0"
+    assert face_model_version(CARD) == CARD.version == "7.1"
     dated = CARD.model_copy(update={"version": "2021dec"})
     other = dated.model_copy(update={"sha256": "0" * 64})
     assert face_model_version(dated) != face_model_version(other)
@@ -120,12 +130,26 @@ class Mean:
         return [np.concatenate([crops[..., :half].mean((2, 3)), crops[..., half:].mean((2, 3))], axis=1)]
 
 
-class OneModel:
-    def __init__(self, card: Card) -> None:
-        self.loaded = Mean(card, [])
+@dataclass(frozen=True)
+class Points:
+    """A stand-in for the network of attributes: it sees the same 30 landmarks in every crop."""
 
-    def model(self, name: str) -> Mean:
-        return self.loaded
+    landmarks: NDArray[np.float32]
+
+    def run(self, feeds: dict[str, NDArray[np.uint8]], outputs: list[str]) -> list[NDArray[np.float32]]:
+        assert outputs == ["landmarks"]
+        return [np.repeat(self.landmarks[None], len(feeds["crops"]), axis=0)]
+
+
+class OneModel:
+    """One stand-in for every model, and `Points` where landmarks are asked for."""
+
+    def __init__(self, card: Card, landmarks_at: NDArray[np.float32] | None = None) -> None:
+        self.loaded = Mean(card, [])
+        self.points = None if landmarks_at is None else Points(landmarks_at)
+
+    def model(self, name: str) -> Mean | Points:
+        return self.points if self.points and name == attributes.MODEL else self.loaded
 
 
 def reading(**preprocess: Any) -> Card:
@@ -148,11 +172,52 @@ def test_crops_hold_the_landmarks_where_the_card_says() -> None:
     turned = (how.points - 75) @ np.array([[0.0, 1.0], [-1.0, 0.0]], np.float32) + 200  # a quarter turn
     for x, y in turned:
         pixels[round(float(y)) - 2 : round(float(y)) + 3, round(float(x)) - 2 : round(float(x)) + 3] = 255
-    (crop,) = cut_out(pixels, turned[None], how)
+    runtime: Any = OneModel(CARD, landmarks_at=np.zeros((30, 2), np.float32))
+    ((crop, _),) = cut_out(pixels, turned[None], how, runtime)
     assert crop.shape == (150, 150, 3)
     for x, y in how.points:
         assert crop[round(float(y)), round(float(x))].min() > 200
     assert (crop > 0).mean() < 0.02
+
+
+def test_a_second_crop_holds_the_corners_of_the_eyes_and_the_base_of_the_nose_where_the_card_says() -> None:
+    how = Reading.of(CARD)
+    assert how.corners is not None
+    names = [LANDMARKS_30.index(name) for name in CORNERS[:4]]
+    seen = np.zeros((30, 2), np.float32)  # in the crop of the attributes: this is what its network answers
+    seen[names] = how.corners[:4] * 0.5 + 20
+    base = how.corners[4] * 0.5 + 20
+    seen[LANDMARKS_30.index("noseLeft")] = base - [4, 1]
+    seen[LANDMARKS_30.index("noseRight")] = base + [4, 1]
+    pixels = np.zeros((240, 240, 3), np.uint8)
+    five = align.TEMPLATE + 60  # the same crop, 60 pixels further
+    for x, y in np.concatenate([seen[names], base[None]]) + 60:
+        pixels[round(float(y)) - 1 : round(float(y)) + 2, round(float(x)) - 1 : round(float(x)) + 2] = 255
+    runtime: Any = OneModel(CARD, landmarks_at=seen)
+    ((_, crop),) = cut_out(pixels, five[None], how, runtime)
+    for x, y in how.corners:
+        assert crop[round(float(y)), round(float(x))].min() > 200
+    assert (crop > 0).mean() < 0.02
+
+
+def test_all_crops_of_a_face_are_added() -> None:
+    pixels = np.random.default_rng(3).integers(0, 255, (60, 60, 3), np.uint8)
+    points = np.array([[10, 10], [22, 10], [12, 20], [20, 20], [16, 14]], np.float32) + np.array([[[0]], [[9]]])
+    corners = [[1, 3], [4, 3], [7, 3], [10, 3], [6, 9]]
+    random = np.random.default_rng(4).uniform(20, 90, (30, 2)).astype(np.float32)
+    runtime: Any = OneModel(reading(flip=True, corners=corners), landmarks_at=random)
+    how = Reading.of(runtime.loaded.card)
+    crops = cut_out(pixels, points.astype(np.float32), how, runtime)
+    assert crops.shape == (2, 2, 12, 12, 3)
+    found = embed_faces(Picture(pixels, 60, 60), faces_at(points.astype(np.float32)), runtime)
+    for face, vector in zip(crops, found, strict=True):
+        shown = np.concatenate([face, face[:, :, ::-1]])
+        added = raw_embeddings(runtime.loaded, shown).sum(axis=0, keepdims=True)
+        assert vector == pytest.approx(finished(added, how.centre)[0], abs=1e-5)
+    with_one = embed_faces(
+        Picture(pixels, 60, 60), faces_at(points.astype(np.float32)), OneModel(reading(flip=True))  # type: ignore[arg-type]
+    )
+    assert not np.allclose(found, with_one, atol=1e-4)
 
 
 def test_mirrored_reading_makes_mirrored_faces_equal() -> None:
@@ -192,7 +257,15 @@ def test_the_mean_is_taken_out() -> None:
 
 
 @pytest.mark.parametrize(
-    "preprocess", [{}, {"size": 150}, {"size": 150, "points": [[1, 2]]}, {"size": 0, "points": []}]
+    "preprocess",
+    [
+        {},
+        {"size": 150},
+        {"size": 150, "points": [[1, 2]]},
+        {"size": 0, "points": []},
+        {"size": 150, "points": [[1, 2]] * 5, "corners": [[1, 2]]},
+        {"size": 150, "points": [[1, 2]] * 5, "corners": "eyes"},
+    ],
 )
 def test_a_card_that_does_not_say_how(preprocess: dict[str, Any]) -> None:
     with pytest.raises(CardError, match=FACE_MODEL):

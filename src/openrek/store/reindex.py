@@ -314,8 +314,9 @@ def _lefts(connection: Connection, statement: Select[Any]) -> list[Left]:
 
 
 def remaining(reindexing: Reindexing) -> Iterator[list[Left]]:
-    """All faces that the copy does not have, in portions; each once, though some may never get a vector."""
-    after = 0
-    while portion := reindexing.left(after=after, limit=LAST_FACES):
+    """The faces that the copy does not have now, in portions; each once, though some may never get a vector. Those that
+    come meanwhile are left to the next time: busy writers would keep this from ending."""
+    after, newest = 0, reindexing.newest()
+    while after < newest and (portion := reindexing.left(after=after, limit=LAST_FACES)):
         after = portion[-1].number
         yield portion

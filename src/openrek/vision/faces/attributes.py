@@ -174,6 +174,13 @@ def face_attributes(picture: Picture, faces: Faces, runtime: Runtime, wanted: Co
     return FaceAttributes(**found)  # type: ignore[arg-type]
 
 
+def landmarks_30(pixels: NDArray[np.uint8], five: Floats, runtime: Runtime) -> Floats:
+    """LANDMARKS_30 alone, (N, 30, 2) in pixels, of faces in `pixels` (H, W, 3) with the detector's points (N, 5, 2).
+    Raises as `face_attributes` does."""
+    crops, matrices = align(pixels, five)
+    return transform(inverse(matrices), _run(runtime.model(MODEL), crops, ["landmarks"])["landmarks"])
+
+
 def _outputs_for(asked: frozenset[Trait]) -> list[str]:
     """The network's outputs that answer the question."""
     outputs = []

@@ -64,6 +64,6 @@ def embed_kept(crops: Sequence[bytes], runtime: Runtime, *, model: str = FACE_MO
     UnreadableImageError."""
     loaded = runtime.model(model)
     reading = Reading.of(loaded.card)
-    parts = [cut_out(pixels, points[None], reading) for pixels, points in map(read_crop, crops)]
-    shown = np.concatenate(parts) if parts else np.zeros((0, reading.size, reading.size, 3), np.uint8)
+    parts = [cut_out(pixels, points[None], reading, runtime) for pixels, points in map(read_crop, crops)]
+    shown = np.concatenate(parts) if parts else np.zeros((0, 1, reading.size, reading.size, 3), np.uint8)
     return embed_crops(loaded, shown, reading)

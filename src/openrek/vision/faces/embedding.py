@@ -1,10 +1,12 @@
 """What makes a face that person's: a vector per face; the cosine of two vectors says how alike the faces are.
 
-A face is cut out upright, its five landmarks brought to the places where the network expects them, and read twice, as
-it is and mirrored; the two readings are added. The card's table `preprocess` says how:
+A face is cut out upright, its five landmarks brought to the places where the network expects them, and once more by
+the corners of the eyes and the base of the nose, which the network of `attributes` places; each crop is read twice, as
+it is and mirrored, and all readings are added. The card's table `preprocess` says how:
 
     size = 150                  # side of the crop in pixels
     points = [[47.7, 47.0], …]  # places of `LANDMARKS` in the crop, or what is closest by rotation, scale and shift
+    corners = [[19.7, 47.1], …] # places of `CORNERS` in a second crop; no second crop where they are left out
     flip = true                 # read the mirrored crop too
     centre = [0.01, …]          # a share of the mean vector of many people; none where it is left out
 
@@ -21,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openrek.vision.faces import align
+from openrek.vision.faces.attributes import LANDMARKS_30, landmarks_30
 from openrek.vision.faces.result import LANDMARKS, Faces
 from openrek.vision.image import Picture
 from openrek.vision.runtime import Model, Runtime
@@ -32,18 +35,25 @@ Floats = NDArray[np.float32]
 FACE_MODEL: Final = "face-embedding"
 """The card of the model that faces are compared with."""
 
+CORNERS: Final = ("leftEyeLeft", "leftEyeRight", "rightEyeLeft", "rightEyeRight", "nose base")
+"""What a second crop is aligned by, left and right the viewer's; the base is midway between the nostrils."""
+
+_EYES: Final = [LANDMARKS_30.index(name) for name in CORNERS[:4]]
+_NOSTRILS: Final = [LANDMARKS_30.index(name) for name in ("noseLeft", "noseRight")]
 _BATCH: Final = 32  # crops a run: bounds the memory of a picture with a hundred faces
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reading:
     """How a model reads a face: the crop's side in pixels, the places of the landmarks in it (5, 2), whether the
-    mirrored crop is read too, and what is taken from a vector (D,), (0,) for nothing."""
+    mirrored crop is read too, what is taken from a vector (D,), (0,) for nothing, and the places of `CORNERS` in a
+    second crop (5, 2), None for no second one."""
 
     size: int
     points: Floats
     flip: bool
     centre: Floats
+    corners: Floats | None = None
 
     @classmethod
     def of(cls, card: Card) -> "Reading":
@@ -53,37 +63,46 @@ class Reading:
             size, flip = int(table["size"]), bool(table.get("flip", False))
             points = np.array(table["points"], np.float32)
             centre = np.array(table.get("centre", ()), np.float32)
+            corners = np.array(table["corners"], np.float32) if "corners" in table else None
         except (KeyError, TypeError, ValueError) as error:
             raise CardError(f"The card {card.name!r} does not say how a face is read: {error}.") from error
-        if size < 1 or points.shape != (len(LANDMARKS), 2) or not np.isfinite(points).all():
-            raise CardError(f"The card {card.name!r} needs a size and {len(LANDMARKS)} points under [preprocess].")
-        return cls(size, points, flip, centre)
+        for places in (points,) if corners is None else (points, corners):
+            if size < 1 or places.shape != (len(LANDMARKS), 2) or not np.isfinite(places).all():
+                raise CardError(f"The card {card.name!r} needs a size and {len(LANDMARKS)} points under [preprocess].")
+        return cls(size, points, flip, centre, corners)
 
 
 def embed_faces(picture: Picture, faces: Faces, runtime: Runtime, *, model: str = FACE_MODEL) -> Floats:
     """One vector a face, (N, D), each of length 1 (D = 128 with the default model), in the faces' order.
 
-    Raises ModelUnavailableError where the model's file cannot be had, CardError where its card does not say how a face
-    is read.
+    Raises ModelUnavailableError where a model's file cannot be had, CardError where its card does not say how a face is
+    read.
     """
     loaded = runtime.model(model)
     reading = Reading.of(loaded.card)
-    return embed_crops(loaded, cut_out(picture.pixels, faces.landmarks, reading), reading)
+    return embed_crops(loaded, cut_out(picture.pixels, faces.landmarks, reading, runtime), reading)
 
 
 def embed_crops(loaded: Model, crops: NDArray[np.uint8], reading: Reading) -> Floats:
-    """Vectors (N, D) of length 1 of crops (N, S, S, 3) that are cut out as the model reads faces."""
-    if not reading.flip:
-        return finished(raw_embeddings(loaded, crops), reading.centre)
-    raw = raw_embeddings(loaded, np.concatenate([crops, crops[:, :, ::-1]]))
-    return finished(raw[: len(crops)] + raw[len(crops) :], reading.centre)
+    """Vectors (N, D) of length 1 of crops (N, K, S, S, 3) that are cut out as the model reads faces."""
+    count, each = crops.shape[:2]
+    shown = crops.reshape(count * each, *crops.shape[2:])
+    raw = raw_embeddings(loaded, np.concatenate([shown, shown[:, :, ::-1]]) if reading.flip else shown)
+    return finished(raw.reshape(-1, count, each, raw.shape[1]).sum(axis=(0, 2)), reading.centre)
 
 
-def cut_out(pixels: NDArray[np.uint8], landmarks: Floats, reading: Reading) -> NDArray[np.uint8]:
-    """The crops (N, size, size, 3) of faces with `landmarks` (N, 5, 2); black where they reach beyond the picture."""
-    crops = np.zeros((len(landmarks), reading.size, reading.size, 3), np.uint8)
-    for number, matrix in enumerate(align.similarity(landmarks, reading.points)):
-        crops[number] = align.cut(pixels, matrix, reading.size)
+def cut_out(pixels: NDArray[np.uint8], landmarks: Floats, reading: Reading, runtime: Runtime) -> NDArray[np.uint8]:
+    """The crops (N, K, size, size, 3) of faces with `landmarks` (N, 5, 2): by these and, where K is 2, by the corners;
+    black where they reach beyond the picture. Raises ModelUnavailableError as `embed_faces` does."""
+    matrices = [align.similarity(landmarks, reading.points)]
+    if reading.corners is not None:
+        thirty = landmarks_30(pixels, landmarks, runtime)
+        found = np.concatenate([thirty[:, _EYES], thirty[:, _NOSTRILS].mean(axis=1, keepdims=True)], axis=1)
+        matrices.append(align.similarity(found, reading.corners))
+    crops = np.zeros((len(landmarks), len(matrices), reading.size, reading.size, 3), np.uint8)
+    for way, of_all in enumerate(matrices):
+        for number, matrix in enumerate(of_all):
+            crops[number, way] = align.cut(pixels, matrix, reading.size)
     return crops
 
 
