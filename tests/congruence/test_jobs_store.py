@@ -1,7 +1,7 @@
 """The queue of jobs, one script on both databases."""
 
 import threading
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,26 @@ from openrek.jobs.notices import Outbox
 from openrek.jobs.records import DECIDE, PLAN
 from openrek.jobs.tasks import MOST_INTERRUPTIONS
 from openrek.store.database import Database
-from openrek.store.schema import job_notices, job_results, job_tasks, job_workers, jobs
+from openrek.store.schema import job_notices, job_results, job_tasks, job_workers, jobs, now_ms
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
 TOPIC = "arn:aws:sns:us-east-1:000000000000:AmazonRekognitionDone"
+
+
+Wait = Callable[[float], None]
+
+
+@pytest.fixture(autouse=True)
+def wait(monkeypatch: pytest.MonkeyPatch) -> Wait:
+    """Time stands still for the queue but for what a test waits: a slow machine loses no lease."""
+    now = [now_ms()]
+    for module in ("housekeeping", "notices", "store", "tasks"):
+        monkeypatch.setattr(f"openrek.jobs.{module}.now_ms", lambda: now[0])
+
+    def forward(seconds: float) -> None:
+        now[0] += round(seconds * 1000)
+
+    return forward
 
 
 def add(database: Database, limit: int | None = None, *, account: str = ACCOUNT, priority: int = 0, **more: Any) -> str:
@@ -188,13 +204,13 @@ def test_the_limit_holds_under_a_rush(database: Database) -> None:
 # --- leases -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_silent_worker_loses_its_task_and_can_no_longer_write(database: Database) -> None:
+def test_a_silent_worker_loses_its_task_and_can_no_longer_write(database: Database, wait: Wait) -> None:
     queue = queue_of(database, lease=0.2)
     job_id = add(database)
     plan(queue, chunks=1)
     dead = claimed(queue, "dead")
     assert queue.claim("other") is None
-    time.sleep(0.25)
+    wait(0.25)
     heir = claimed(queue, "other")
     assert (heir.position, heir.interruptions) == (0, 1)
     for late in (
@@ -216,17 +232,17 @@ def test_a_silent_worker_loses_its_task_and_can_no_longer_write(database: Databa
     assert job.chunks_done == 1
 
 
-def test_a_heartbeat_keeps_the_task(database: Database) -> None:
+def test_a_heartbeat_keeps_the_task(database: Database, wait: Wait) -> None:
     queue = queue_of(database, lease=0.3)
     add(database)
     task = claimed(queue)
     for _ in range(4):
-        time.sleep(0.15)
+        wait(0.15)
         queue.heartbeat(task, 1)
         assert queue.claim("other") is None
 
 
-def test_a_decision_that_lost_its_lease_leaves_no_rows_behind(database: Database) -> None:
+def test_a_decision_that_lost_its_lease_leaves_no_rows_behind(database: Database, wait: Wait) -> None:
     queue = queue_of(database, lease=0.2)
     job_id = add(database)
     plan(queue, 1)
@@ -236,7 +252,7 @@ def test_a_decision_that_lost_its_lease_leaves_no_rows_behind(database: Database
     def rows() -> Any:
         for n in range(2500):  # more than one transaction
             yield Row({"n": n})
-        time.sleep(0.25)
+        wait(0.25)
         heir = claimed(queue, "other")
         queue.decided(heir, [Row({"right": True})])
         yield Row({"n": -1})
@@ -314,12 +330,12 @@ def test_giving_back_is_no_interruption(database: Database) -> None:
         queue.give_back(task)
 
 
-def test_a_failing_task_is_tried_again_and_then_fails_the_job(database: Database) -> None:
+def test_a_failing_task_is_tried_again_and_then_fails_the_job(database: Database, wait: Wait) -> None:
     queue = queue_of(database)
     job_id = add(database)
     assert queue.again(claimed(queue), "first", attempts=2, wait=0.2)
     assert queue.claim("w") is None  # it waits
-    time.sleep(0.25)
+    wait(0.25)
     task = claimed(queue)
     assert (task.failures, task.interruptions) == (1, 0)
     assert not queue.again(task, "second", attempts=2, wait=0)
@@ -423,27 +439,29 @@ def test_results_are_paged_in_both_orders_and_views(database: Database) -> None:
     assert results.page(job, start=12, limit=12).items == []
 
 
-def test_expired_jobs_are_purged_with_all_they_left(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_expired_jobs_are_purged_with_all_they_left(
+    database: Database, monkeypatch: pytest.MonkeyPatch, wait: Wait
+) -> None:
     store = JobStore(database)
     monkeypatch.setattr("openrek.jobs.store.PURGE_ROWS", 100)
     add(database, NotificationChannel={"SNSTopicArn": TOPIC, "RoleArn": "r"})
     finish(database, [Row({"n": n}) for n in range(250)] + [Row({}, view=View.AGGREGATED)])
     still_open = add(database)
     assert store.purge(60) == 0
-    time.sleep(0.01)
+    wait(0.01)
     assert store.purge(0.001) == 1
     assert [count(database, table) for table in (job_results, job_notices)] == [0, 0]
     assert [job.job_id for job in store.newest()] == [still_open]
 
 
-def test_what_was_purged_is_gone_from_the_file(tmp_path: Path) -> None:
+def test_what_was_purged_is_gone_from_the_file(tmp_path: Path, wait: Wait) -> None:
     database = Database.open(f"sqlite:///{tmp_path / 'openrek.db'}")
     add(database)
     queue = queue_of(database)
     plan(queue, 1)
     queue.observed(claimed(queue), b"a face that nobody shall find " * 20, 1)
     queue.decided(claimed(queue), [Row({"secret": "a face that nobody shall find " * 20})])
-    time.sleep(0.01)
+    wait(0.01)
     JobStore(database).purge(0.001)
     database.close()  # the log is written back and removed with the last connection
     for path in tmp_path.iterdir():

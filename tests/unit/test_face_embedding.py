@@ -186,9 +186,9 @@ def test_a_second_crop_holds_the_corners_of_the_eyes_and_the_base_of_the_nose_wh
     names = [LANDMARKS_30.index(name) for name in CORNERS[:4]]
     seen = np.zeros((30, 2), np.float32)  # in the crop of the attributes: this is what its network answers
     seen[names] = how.corners[:4] * 0.5 + 20
-    base = how.corners[4] * 0.5 + 20
-    seen[LANDMARKS_30.index("noseLeft")] = base - [4, 1]
-    seen[LANDMARKS_30.index("noseRight")] = base + [4, 1]
+    base, nostril = how.corners[4] * 0.5 + 20, np.array([4, 1], np.float32)
+    seen[LANDMARKS_30.index("noseLeft")] = base - nostril
+    seen[LANDMARKS_30.index("noseRight")] = base + nostril
     pixels = np.zeros((240, 240, 3), np.uint8)
     five = align.TEMPLATE + 60  # the same crop, 60 pixels further
     for x, y in np.concatenate([seen[names], base[None]]) + 60:
@@ -215,7 +215,9 @@ def test_all_crops_of_a_face_are_added() -> None:
         added = raw_embeddings(runtime.loaded, shown).sum(axis=0, keepdims=True)
         assert vector == pytest.approx(finished(added, how.centre)[0], abs=1e-5)
     with_one = embed_faces(
-        Picture(pixels, 60, 60), faces_at(points.astype(np.float32)), OneModel(reading(flip=True))  # type: ignore[arg-type]
+        Picture(pixels, 60, 60),
+        faces_at(points.astype(np.float32)),
+        OneModel(reading(flip=True)),  # type: ignore[arg-type]
     )
     assert not np.allclose(found, with_one, atol=1e-4)
 

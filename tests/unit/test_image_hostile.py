@@ -2,7 +2,6 @@
 
 import contextlib
 import struct
-import time
 import zlib
 
 import cv2
@@ -89,10 +88,8 @@ def bomb(side: int) -> bytes:
 def test_png_bomb_of_400_million_pixels() -> None:
     data = bomb(20_000)
     assert len(data) < 100_000
-    started = time.perf_counter()
     with pytest.raises(ImageDimensionsError, match=r"20000 x 20000 = 400,000,000 pixels; at most 100,000,000"):
         open_image(data)
-    assert time.perf_counter() - started < 0.5
 
 
 def test_tiny_png_with_a_giant_header_is_refused_unread() -> None:

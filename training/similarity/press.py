@@ -81,8 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     same, different = cosines(one, True), np.sort(cosines(two, True))
     print(
-        f"accuracy on {len(same)} and {len(different)} published pairs: {100 * accuracy(same, different):.2f} %; true pairs "
-        f"where 0.1 % of those of two people pass: {100 * (same > cut_at(different, 1e-3)).mean():.2f} %"
+        f"accuracy on {len(same)} and {len(different)} published pairs: {100 * accuracy(same, different):.2f} %; "
+        f"true pairs where 0.1 % of those of two people pass: {100 * (same > cut_at(different, 1e-3)).mean():.2f} %"
     )
     same, others = cosines(one, False), half(test)[1]
     for title, scale in (("fitted", Scale.through(knots)), ("the card's", Scale.through(model.card.similarity))):

@@ -26,13 +26,20 @@ class Looks:
         self._services = services
         self._frame: Frame | None = None
         self._looks: dict[int | None, Look] = {}
+        self._face_search_side = 1
+
+    def search_faces(self, side: int) -> None:
+        """Search faces at a longest side of at least this many pixels: what each analyser that wants faces says before
+        the first frame, so that one search serves them all and costs no more than the keenest of them needs."""
+        self._face_search_side = max(self._face_search_side, side)
 
     def of(self, frame: Frame, longest: int | None = None) -> Look:
         """What the models say of a frame reduced to `longest` pixels at most."""
         if self._frame is not frame:
             self._frame, self._looks = frame, {}
         if longest not in self._looks:
-            self._looks[longest] = self._services.look(frame.picture(longest))
+            picture = frame.picture(longest)
+            self._looks[longest] = self._services.look(picture, face_search_side=self._face_search_side)
         return self._looks[longest]
 
 

@@ -6,7 +6,7 @@ from openrek.service.celebrities import recognised
 from openrek.service.faces import face_detail
 from openrek.service.services import Services
 from openrek.service.video_analysers.base import Looks, Members, Samples
-from openrek.vision.faces import PICTURE_SIDE
+from openrek.vision.faces import PICTURE_SIDE, SEARCH_SIDE
 from openrek.vision.video.frame import Frame
 
 
@@ -18,6 +18,7 @@ class CelebritySamples(Samples):
 
     def __init__(self, looks: Looks, step: Fraction, services: Services) -> None:
         super().__init__(looks, step)
+        looks.search_faces(SEARCH_SIDE)
         self._services = services
 
     def members(self, frame: Frame) -> Members:

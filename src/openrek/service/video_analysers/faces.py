@@ -7,7 +7,7 @@ from typing import Final, cast
 from openrek.service.face_attributes import selected_attributes
 from openrek.service.faces import face_details
 from openrek.service.video_analysers.base import Looks, Members, Samples
-from openrek.vision.faces import PICTURE_SIDE
+from openrek.vision.faces import PICTURE_SIDE, SEARCH_SIDE
 from openrek.vision.video.frame import Frame
 
 NEVER: Final = frozenset({"FACE_OCCLUDED", "EYE_DIRECTION"})
@@ -23,6 +23,7 @@ class FaceSamples(Samples):
     def __init__(self, looks: Looks, step: Fraction, *, attributes: Sequence[str] = ()) -> None:
         """attributes: as in a request; ALL gives every attribute that videos have."""
         super().__init__(looks, step)
+        looks.search_faces(SEARCH_SIDE)
         self._attributes = tuple(name for name in selected_attributes(attributes) if name not in NEVER)
 
     def members(self, frame: Frame) -> Members:

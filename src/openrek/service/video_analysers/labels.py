@@ -5,7 +5,7 @@ from typing import cast
 
 from openrek.service.labels import LabelFilter, label_members
 from openrek.service.video_analysers.base import Looks, Members, Samples
-from openrek.vision.labels import PICTURE_SIDE, detect_labels
+from openrek.vision.labels import FACE_SEARCH_SIDE, PICTURE_SIDE, detect_labels
 from openrek.vision.video.frame import Frame
 
 
@@ -14,12 +14,14 @@ class LabelSamples(Samples):
 
     name = "labels"
     member = "Label"
+    version = 2
 
     def __init__(
         self, looks: Looks, step: Fraction, *, min_confidence: float = 50.0, choice: LabelFilter | None = None
     ) -> None:
         """min_confidence: 0..100, inclusive; choice: the labels that are kept, all without it."""
         super().__init__(looks, step)
+        looks.search_faces(FACE_SEARCH_SIDE)
         self._least = min_confidence
         self._choice = choice or LabelFilter()
 

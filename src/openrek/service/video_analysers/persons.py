@@ -31,6 +31,10 @@ BODY_HEIGHT: Final = 7.0
 BODY_ABOVE: Final = 0.35
 """Where a body is expected around a face, in the face's own width and height, for tracking whom only the face shows."""
 
+FACE_SEARCH_SIDE: Final = 640
+"""Longest side at which faces are searched for people: a face of 3 % of it is still 20 pixels high. Whoever has a
+smaller one is followed by the body."""
+
 NOBODY: Final = -1
 
 SURE: Final = TrackerSettings().sure
@@ -80,7 +84,7 @@ class PersonSamples:
     """
 
     name = "persons"
-    version = 2
+    version = 3
     step: Fraction | None = None
     lead = ShotDetector.lead
     hears = False
@@ -88,6 +92,7 @@ class PersonSamples:
     def __init__(self, looks: Looks, step: Fraction, *, embedding: Model | None = None) -> None:
         self._every = step
         self._looks = looks
+        looks.search_faces(FACE_SEARCH_SIDE)
         self._embedding = embedding
         self._shots = ShotDetector()
 

@@ -7,8 +7,8 @@
 (3, 4)
 """
 
-from openrek.vision.faces.detector import PICTURE_SIDE, detect_faces
+from openrek.vision.faces.detector import PICTURE_SIDE, SEARCH_SIDE, detect_faces
 from openrek.vision.faces.pose import head_pose
 from openrek.vision.faces.result import LANDMARKS, Faces
 
-__all__ = ["LANDMARKS", "PICTURE_SIDE", "Faces", "detect_faces", "head_pose"]
+__all__ = ["LANDMARKS", "PICTURE_SIDE", "SEARCH_SIDE", "Faces", "detect_faces", "head_pose"]

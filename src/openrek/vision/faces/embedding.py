@@ -87,8 +87,9 @@ def embed_crops(loaded: Model, crops: NDArray[np.uint8], reading: Reading) -> Fl
     """Vectors (N, D) of length 1 of crops (N, K, S, S, 3) that are cut out as the model reads faces."""
     count, each = crops.shape[:2]
     shown = crops.reshape(count * each, *crops.shape[2:])
+    ways = 2 if reading.flip else 1
     raw = raw_embeddings(loaded, np.concatenate([shown, shown[:, :, ::-1]]) if reading.flip else shown)
-    return finished(raw.reshape(-1, count, each, raw.shape[1]).sum(axis=(0, 2)), reading.centre)
+    return finished(raw.reshape(ways, count, each, raw.shape[1]).sum(axis=(0, 2)), reading.centre)
 
 
 def cut_out(pixels: NDArray[np.uint8], landmarks: Floats, reading: Reading, runtime: Runtime) -> NDArray[np.uint8]:
