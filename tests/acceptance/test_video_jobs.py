@@ -393,7 +393,7 @@ def test_open_jobs_wait_are_limited_and_finish_with_a_worker(clips: dict[str, Pa
 
 
 def test_results_are_gone_after_the_retention_time(clips: dict[str, Path]) -> None:
-    with running_server("--workers", "1", env={"OPENREK_JOB_RETENTION": "1.5"}) as (url, credentials):
+    with running_server("--workers", "1", env={"OPENREK_JOB_RETENTION": "4"}) as (url, credentials):
         home = credentials.parent
         bucket = home / "buckets" / BUCKET
         bucket.mkdir(parents=True)
@@ -401,7 +401,7 @@ def test_results_are_gone_after_the_retention_time(clips: dict[str, Path]) -> No
         rekognition = boto3_client(url, credentials)
         job_id = rekognition.start_segment_detection(Video=video("plain.mp4"), SegmentTypes=["TECHNICAL_CUE"])["JobId"]
         assert finished(rekognition.get_segment_detection, job_id)["JobStatus"] == "SUCCEEDED"
-        time.sleep(2.0)
+        time.sleep(4.5)
         with pytest.raises(ClientError) as caught:
             rekognition.get_segment_detection(JobId=job_id)
         assert code_of(caught) == "ResourceNotFoundException"

@@ -236,7 +236,7 @@ def until(condition: Any, seconds: float = 20.0) -> None:
 
 
 def test_a_cancelled_job_is_dropped_in_the_middle_of_a_chunk(house: House) -> None:
-    worker = house.worker(Counting(slow=0.05), job_lease=0.4, chunk_seconds=1000)
+    worker = house.worker(Counting(slow=0.2), job_lease=1.0, chunk_seconds=1000)
     job_id = house.submit()
     thread = running(house, worker)
     try:
@@ -245,7 +245,7 @@ def test_a_cancelled_job_is_dropped_in_the_middle_of_a_chunk(house: House) -> No
         began = time.monotonic()
         other = house.submit()
         until(lambda: job(house, other).started_ms is not None)
-        assert time.monotonic() - began < 2.5  # the whole chunk takes three seconds
+        assert time.monotonic() - began < 8  # the whole chunk takes twelve seconds
     finally:
         worker.stop()
         thread.join()
@@ -254,7 +254,7 @@ def test_a_cancelled_job_is_dropped_in_the_middle_of_a_chunk(house: House) -> No
 
 
 def test_a_stopping_worker_gives_its_task_back(house: House) -> None:
-    worker = house.worker(Counting(slow=0.05), chunk_seconds=1000, job_lease=30.0)
+    worker = house.worker(Counting(slow=0.2), chunk_seconds=1000, job_lease=30.0)
     job_id = house.submit()
     thread = running(house, worker)
     until(lambda: job(house, job_id).chunks == 1)
@@ -269,7 +269,7 @@ def test_a_stopping_worker_gives_its_task_back(house: House) -> None:
 
 
 def test_progress_is_seen_while_a_chunk_is_at_work(house: House) -> None:
-    worker = house.worker(Counting(slow=0.03), chunk_seconds=1000, job_lease=0.4)
+    worker = house.worker(Counting(slow=0.06), chunk_seconds=1000, job_lease=0.6)
     job_id = house.submit()
     thread = running(house, worker)
     try:
@@ -282,7 +282,7 @@ def test_progress_is_seen_while_a_chunk_is_at_work(house: House) -> None:
 
 def test_expired_results_are_purged_by_workers(house: House) -> None:
     job_id = house.submit()
-    worker = house.worker(job_retention=1.0)
+    worker = house.worker(job_retention=2.5)
     thread = running(house, worker)
     try:
         until(lambda: job(house, job_id).status is Status.SUCCEEDED)

@@ -184,7 +184,7 @@ def test_a_failed_load_is_tried_again(make: Callable[..., Runtime], cards: Path)
 
 
 def test_idle_models_leave_memory_and_come_back(make: Callable[..., Runtime], loads: list[str]) -> None:
-    runtime = make(idle=0.1)
+    runtime = make(idle=0.5)
     model = runtime.model("double")
     eventually(lambda: runtime.loaded() == ())
     assert model.metadata == {"character": "abc"}
@@ -364,11 +364,11 @@ def occupied(engine: Engine, batcher: Batcher) -> threading.Thread:
 
 def test_a_caller_who_is_alone_does_not_wait() -> None:
     engine = Engine()
-    batcher = Batcher(engine.run, window=5.0, limit=8)
+    batcher = Batcher(engine.run, window=20.0, limit=8)
     started = time.monotonic()
     for _ in range(3):
         assert batcher.run({"x": ONE})[0].tolist() == [[2.0, 4.0, 6.0]]
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 15
     assert engine.sizes == [1, 1, 1]
 
 
@@ -400,7 +400,7 @@ def test_the_window_ends_the_wait() -> None:
 
 def test_only_like_is_joined_with_like() -> None:
     engine = Engine()
-    batcher = Batcher(engine.run, window=0.2, limit=100)
+    batcher = Batcher(engine.run, window=1.0, limit=100)
     other = occupied(engine, batcher)
     cases: list[tuple[NDArray[Any], list[str] | None]] = [
         (np.ones((1, 3), np.float32), None),
