@@ -2,6 +2,7 @@
 
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -182,5 +183,42 @@ def test_a_stopped_process_that_wakes_up_late_writes_nothing(tmp_path: Path) -> 
         assert sleeper.stdin is not None
         sleeper.stdin.close()
         sleeper.wait(timeout=60)
+    assert results(house)[job_id] == expected
+    house.database.close()
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limits of another process need Linux")
+def test_a_full_disk_in_the_middle_of_a_job_costs_time_alone(tmp_path: Path) -> None:
+    """Nothing can be written, not even a failure: the job waits, and goes on as soon as there is room again."""
+    house = house_at(tmp_path)
+    house.objects.put("videos", "clip.mp4", make_clip(tmp_path / "clip.mp4", 240))
+    undisturbed = house.submit()
+    house.work()
+    expected = results(house)[undisturbed]
+    store, job_id = JobStore(house.database), house.submit()
+    command = [sys.executable, "-m", "tests.jobs_processes", "worker", str(tmp_path), "cramped"]
+    worker = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE)
+
+    def done() -> tuple[Status, int]:
+        job = store.find(job_id)
+        assert job is not None
+        return job.status, job.chunks_done
+
+    try:
+        until(lambda: done()[1] > 0, "the job was not begun")
+        before = resource.prlimit(worker.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (1024, before[1]))
+        full = done()
+        time.sleep(2.5)  # longer than a lease
+        assert worker.poll() is None
+        assert done()[0] is Status.IN_PROGRESS
+        assert done()[1] - full[1] <= 1  # what was being written just then
+        resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, before)
+        until(lambda: done()[0] is not Status.IN_PROGRESS, "the job did not go on")
+    finally:
+        assert worker.stdin is not None
+        worker.stdin.close()
+        worker.wait(timeout=60)
+    assert done()[0] is Status.SUCCEEDED
     assert results(house)[job_id] == expected
     house.database.close()
