@@ -20,7 +20,7 @@ from openrek.settings import Settings
 from openrek.vision.faces.embedding import FACE_MODEL, Reading, finished
 from openrek.vision.faces.similarity import Scale
 from openrek.vision.runtime import Runtime
-from training.similarity.calibrate import Floats, aligned
+from training.similarity.calibrate import Floats, aligned, read_by
 from training.similarity.pairs import Person, accuracy, cut_at, held_back, scores, seen
 
 SHARES = ((20.0, 0.1), (50.0, 0.01), (80.0, 0.0007), (99.0, 0.00006))
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             people.append(person)
     print(f"{len(people)} of {len(photos)} photos have a face; {len({person.identity for person in people})} people")
     plain, mirrored = aligned(people, model, reading, runtime)
-    vectors = finished((plain + mirrored).sum(axis=0), reading.centre)
+    vectors = finished(read_by(reading, plain, mirrored), reading.centre)
     test = np.array([held_back(person.identity) for person in people])
 
     def half(chosen: NDArray[np.bool_]) -> tuple[Floats, Floats]:

@@ -65,5 +65,6 @@ def embed_kept(crops: Sequence[bytes], runtime: Runtime, *, model: str = FACE_MO
     loaded = runtime.model(model)
     reading = Reading.of(loaded.card)
     parts = [cut_out(pixels, points[None], reading, runtime) for pixels, points in map(read_crop, crops)]
-    shown = np.concatenate(parts) if parts else np.zeros((0, 1, reading.size, reading.size, 3), np.uint8)
-    return embed_crops(loaded, shown, reading)
+    if not parts:
+        parts.append(cut_out(np.zeros((1, 1, 3), np.uint8), np.zeros((0, 5, 2), np.float32), reading, runtime))
+    return embed_crops(loaded, np.concatenate(parts), reading)

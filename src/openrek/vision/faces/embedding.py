@@ -1,13 +1,13 @@
 """What makes a face that person's: a vector per face; the cosine of two vectors says how alike the faces are.
 
 A face is cut out upright, its five landmarks brought to the places where the network expects them, and once more by
-the corners of the eyes and the base of the nose, which the network of `attributes` places; each crop is read twice, as
-it is and mirrored, and all readings are added. The card's table `preprocess` says how:
+the corners of the eyes and the base of the nose, which the network of `attributes` places; crops are read as they are
+or mirrored, and all readings are added. The card's table `preprocess` says how:
 
     size = 150                  # side of the crop in pixels
     points = [[47.7, 47.0], …]  # places of `LANDMARKS` in the crop, or what is closest by rotation, scale and shift
     corners = [[19.7, 47.1], …] # places of `CORNERS` in a second crop; no second crop where they are left out
-    flip = true                 # read the mirrored crop too
+    flip = "second"             # read the second crop mirrored; true: read every crop both ways; false: as they are
     centre = [0.01, …]          # a share of the mean vector of many people; none where it is left out
 
 A vector is brought to length 1, `centre` is taken from it, and it is brought to length 1 again: what all faces have in
@@ -17,7 +17,7 @@ common tells nobody apart. `similarity` in the card is the scale on which cosine
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,13 +45,13 @@ _BATCH: Final = 32  # crops a run: bounds the memory of a picture with a hundred
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reading:
-    """How a model reads a face: the crop's side in pixels, the places of the landmarks in it (5, 2), whether the
-    mirrored crop is read too, what is taken from a vector (D,), (0,) for nothing, and the places of `CORNERS` in a
-    second crop (5, 2), None for no second one."""
+    """How a model reads a face: the crop's side in pixels, the places of the landmarks in it (5, 2), what is mirrored,
+    what is taken from a vector (D,), (0,) for nothing, and the places of `CORNERS` in a second crop (5, 2), None for no
+    second one."""
 
     size: int
     points: Floats
-    flip: bool
+    flip: bool | Literal["second"]
     centre: Floats
     corners: Floats | None = None
 
@@ -60,7 +60,7 @@ class Reading:
         """What a card asks for; raises CardError where its table `preprocess` does not say it."""
         table: Mapping[str, Any] = card.preprocess
         try:
-            size, flip = int(table["size"]), bool(table.get("flip", False))
+            size, flip = int(table["size"]), table.get("flip", False)
             points = np.array(table["points"], np.float32)
             centre = np.array(table.get("centre", ()), np.float32)
             corners = np.array(table["corners"], np.float32) if "corners" in table else None
@@ -69,6 +69,8 @@ class Reading:
         for places in (points,) if corners is None else (points, corners):
             if size < 1 or places.shape != (len(LANDMARKS), 2) or not np.isfinite(places).all():
                 raise CardError(f"The card {card.name!r} needs a size and {len(LANDMARKS)} points under [preprocess].")
+        if flip not in (True, False) and (flip != "second" or corners is None):
+            raise CardError(f'The card {card.name!r} needs flip = true, false or, with corners, "second".')
         return cls(size, points, flip, centre, corners)
 
 
@@ -85,11 +87,13 @@ def embed_faces(picture: Picture, faces: Faces, runtime: Runtime, *, model: str 
 
 def embed_crops(loaded: Model, crops: NDArray[np.uint8], reading: Reading) -> Floats:
     """Vectors (N, D) of length 1 of crops (N, K, S, S, 3) that are cut out as the model reads faces."""
-    count, each = crops.shape[:2]
-    shown = crops.reshape(count * each, *crops.shape[2:])
-    ways = 2 if reading.flip else 1
-    raw = raw_embeddings(loaded, np.concatenate([shown, shown[:, :, ::-1]]) if reading.flip else shown)
-    return finished(raw.reshape(ways, count, each, raw.shape[1]).sum(axis=(0, 2)), reading.centre)
+    ways = [crops[:, way] for way in range(crops.shape[1])]
+    if reading.flip is True:
+        ways += [shown[:, :, ::-1] for shown in ways]
+    elif reading.flip == "second":
+        ways[1] = ways[1][:, :, ::-1]
+    raw = raw_embeddings(loaded, np.concatenate(ways))
+    return finished(raw.reshape(len(ways), len(crops), raw.shape[1]).sum(axis=0), reading.centre)
 
 
 def cut_out(pixels: NDArray[np.uint8], landmarks: Floats, reading: Reading, runtime: Runtime) -> NDArray[np.uint8]:
