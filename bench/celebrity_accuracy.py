@@ -36,7 +36,7 @@ from openrek.vision.runtime import Runtime
 from openrek.vision.runtime.cards import Card
 
 Floats = NDArray[np.float32]
-CUTS = (80.0, 90.0, 95.0, 97.0, 98.0, 99.0, 99.5, 99.9)
+CUTS = (80.0, 90.0, 95.0, 97.0, 99.0)
 
 
 Look = Callable[[bytes, Runtime], Floats]
@@ -102,10 +102,10 @@ def crowd(found: Floats, owners: NDArray[np.str_], card: Card) -> list[list[str]
             named = match(found[probes], people)
             strange, sure = similarity(others.cosines, card), similarity(named.cosines, card)
             right = named.ids == owners[probes]
-            cuts = (cut_for(size), CUT)
+            cuts = (cut_for(size, card), CUT)
             shares.append([(strange >= cut).mean() for cut in cuts] + [(right & (sure >= cut)).mean() for cut in cuts])
         mean = np.mean(shares, axis=0)
-        lines.append([f"{size:,}", f"{cut_for(size):.2f}", *(f"{share:.1%}" for share in mean)])
+        lines.append([f"{size:,}", f"{cut_for(size, card):.2f}", *(f"{share:.1%}" for share in mean)])
     return lines
 
 

@@ -1,6 +1,8 @@
 """RecognizeCelebrities and GetCelebrityInfo without a network: what an answer holds."""
 
 from collections.abc import Iterator
+from itertools import pairwise
+from math import log
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,7 +13,7 @@ import pytest
 from openrek.contract.call import Call, Caller
 from openrek.contract.errors import ResourceNotFoundException
 from openrek.service import celebrities as module
-from openrek.service.celebrities import CUT, MAX_FACES, SMALL, cut_for, info, recognize
+from openrek.service.celebrities import CUT, MAX_FACES, SMALL, STRICTER, cut_for, info, recognize
 from openrek.service.celebrity_gallery import CelebrityGallery
 from openrek.service.services import Services
 from openrek.settings import Settings
@@ -26,7 +28,10 @@ from tests.unit.test_celebrities_gallery import axis, some_faces
 
 CALL = Call("RecognizeCelebrities", "id", Caller("OREKAAAAAAAAAAAAAAAA", "000000000000", "us-east-1"), {})
 CARD = cast(
-    Card, SimpleNamespace(name="test", version="7.0", similarity=((-1, 0), (0, 20), (0.9, 80), (0.95, 99), (1, 100)))
+    Card,
+    SimpleNamespace(
+        name="test", version="7.0", similarity=((-1, 0), (0, 20), (0.8, 80), (0.86, 95), (0.9, 99), (1, 100))
+    ),
 )
 
 
@@ -94,8 +99,8 @@ def test_a_large_gallery_is_stricter(services: Services, monkeypatch: pytest.Mon
     for number in (1, 2, 3):
         add(services, f"Person {number}", number)
     monkeypatch.setattr(module, "SMALL", 0.03)  # three people are a hundred times as many
-    cut = cut_for(3)
-    assert cut == pytest.approx(CUT + 0.5, abs=0.01)
+    cut = cut_for(3, CARD)
+    assert CUT + 0.5 < cut < 99.8
     faces = (axis(9, 1, cosine_for(cut - 0.1, CARD)), axis(9, 2, cosine_for(cut + 0.1, CARD)))
     see(monkeypatch, some_faces(60, 50), *faces)
     answer = ask(services)
@@ -172,8 +177,9 @@ def test_info(services: Services) -> None:
 
 
 def test_the_cut_rises_with_the_gallery() -> None:
-    assert [cut_for(people) for people in (0, 1, SMALL)] == [CUT, CUT, CUT]
-    cuts = [cut_for(people) for people in (400, 1_000, 10_000, 100_000, 10**9)]
+    assert [cut_for(people, CARD) for people in (0, 1, SMALL)] == pytest.approx([CUT, CUT, CUT], abs=1e-3)
+    cuts = [cut_for(people, CARD) for people in (400, 1_000, 10_000, 100_000)]
     assert cuts == sorted(set(cuts))
-    assert cuts[1] == pytest.approx(99.13, abs=0.01)
-    assert cuts[-1] <= 99.9
+    for earlier, later in pairwise(cosine_for(cut, CARD) for cut in cuts[1:]):  # each ten times as large
+        assert later - earlier == pytest.approx(STRICTER * log(10), abs=1e-4)
+    assert cut_for(10**12, CARD) <= 99.9

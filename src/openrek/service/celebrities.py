@@ -20,9 +20,9 @@ from openrek.service.services import Services
 from openrek.store.celebrities import Celebrities, Person
 from openrek.vision.faces import PICTURE_SIDE, Faces, detect_faces
 from openrek.vision.faces.embedding import FACE_MODEL, embed_faces, face_model_version
-from openrek.vision.faces.similarity import similarity
+from openrek.vision.faces.similarity import cosine_for, similarity
 from openrek.vision.image import Picture
-from openrek.vision.runtime import Runtime
+from openrek.vision.runtime import Card, Runtime
 
 if TYPE_CHECKING:
     from types_boto3_rekognition.literals import KnownGenderTypeType
@@ -36,15 +36,15 @@ if TYPE_CHECKING:
 MAX_FACES: Final = 64
 """The largest faces of a picture, which are looked at."""
 
-CUT: Final = 99.0
+CUT: Final = 95.5
 """The least similarity (0..100) at which a face is named in a small gallery; not a setting, as in Rekognition."""
 
 SMALL: Final = 300
 """People of a small gallery: so many let about 2 % of strangers through at CUT."""
 
-STRICTER: Final = 0.109
-"""By how much the cut rises for a gallery e times as large, so that no more strangers get through; measured from 99 to
-99.5 on strangers and people with two or three photos (docs/celebrities.md)."""
+STRICTER: Final = 0.0125
+"""By how much the cut's cosine rises for a gallery e times as large, so that no more strangers get through; measured on
+strangers and people with two or three photos (docs/celebrities.md)."""
 
 MIN_FACE: Final = 20.0
 """Shorter side of a face in pixels under which it is not compared."""
@@ -91,19 +91,21 @@ def recognised(picture: Picture, faces: Faces, services: Services) -> "list[tupl
     ]
 
 
-def cut_for(people: int) -> float:
+def cut_for(people: int, card: Card) -> float:
     """The least similarity (0..100) at which a face is named in a gallery of so many people.
 
     Each further person is one more whom a stranger may happen to be like: a fixed cut would name ever more strangers.
     """
-    return min(99.9, CUT + STRICTER * max(0.0, log(max(people, 1) / SMALL)))
+    cosine = cosine_for(CUT, card) + STRICTER * max(0.0, log(max(people, 1) / SMALL))
+    return min(99.9, float(similarity(min(cosine, 1.0), card)))
 
 
 def _closest(picture: Picture, faces: Faces, services: Services) -> tuple[list[str], Any, float]:
     """Of each face the id of the closest person, "" for nobody, and the cosine (N,) float32; the cut that holds."""
     ids = [""] * len(faces)
     cosines = np.full(len(faces), -1, np.float32)
-    gallery = services.celebrities.vectors(face_model_version(services.runtime.catalogue[FACE_MODEL]))
+    card = services.runtime.catalogue[FACE_MODEL]
+    gallery = services.celebrities.vectors(face_model_version(card))
     sides = (faces.boxes[:, 2:] - faces.boxes[:, :2]).min(axis=1, initial=np.inf)
     large = np.nonzero(sides * picture.full_width >= MIN_FACE * picture.width)[0]
     if len(gallery.ids) and len(large):
@@ -111,7 +113,7 @@ def _closest(picture: Picture, faces: Faces, services: Services) -> tuple[list[s
         cosines[large] = matches.cosines
         for index, name in zip(large, matches.ids, strict=True):
             ids[index] = str(name)
-    return ids, cosines, cut_for(len(gallery.ids))
+    return ids, cosines, cut_for(len(gallery.ids), card)
 
 
 def _compared_faces(faces: Faces, picture: Picture, runtime: Runtime) -> "Sequence[ComparedFaceTypeDef]":
