@@ -65,13 +65,16 @@ def test_two_men_are_found_from_one_photo_each(rekognition: Any, media: Path) ->
         photo = (media / "video" / f"two-men-reference-{number}.png").read_bytes()
         answer = rekognition.index_faces(CollectionId="men", Image={"Bytes": photo}, ExternalImageId=name, MaxFaces=1)
         assert len(answer["FaceRecords"]) == 1
-    job_id = rekognition.start_face_search(Video=clip("two-men-late-start.mp4"), CollectionId="men")["JobId"]
+    # in the second shot the pianist's dark profile is like the photo by 81 % at best: other processors may see 79
+    request = {"Video": clip("two-men-late-start.mp4"), "CollectionId": "men", "FaceMatchThreshold": 75.0}
+    job_id = rekognition.start_face_search(**request)["JobId"]
     found: dict[str, set[int]] = {}
     for item in everything(rekognition.get_face_search, "Persons", job_id):
         for match in item.get("FaceMatches", ())[:1]:
             found.setdefault(match["Face"]["ExternalImageId"], set()).add(item["Timestamp"])
     cuts = (1519, 3588, 7892)  # the second, third and fourth shot begin
     assert any(cuts[1] <= time < cuts[2] for time in found["lin-manuel"])
-    # The pianist sits behind in the first shot; his dark profile in the second is too little like the photo (50 %).
-    assert any(time < cuts[0] for time in found["alex"])
+    assert any(time < cuts[0] for time in found["lin-manuel"])  # small
+    assert any(time < cuts[0] for time in found["alex"])  # he sits behind
+    assert any(cuts[0] <= time < cuts[1] for time in found["alex"])
     assert not any(time >= cuts[2] for times in found.values() for time in times)  # the audience is nobody we know

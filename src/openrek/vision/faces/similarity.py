@@ -1,8 +1,8 @@
 """Similarity 0..100 of two faces: the cosine of their vectors on a scale of its own for each model.
 
-The scale stands in the model's card as knots, pairs of cosine and similarity between which it is linear. It is fitted
-so that 80 lets at most one of a thousand pairs of different people through and 99 one of ten thousand (see
-training/similarity); a model of one's own brings its own knots.
+The scale stands in the model's card as knots, pairs of cosine and similarity between which it is linear. It is placed
+so that of the published pairs of different people in press photos at most one in a thousand reaches 80, and none 99; 95
+is one in ten thousand of all pairs (see training/similarity). A model of one's own brings its own knots.
 """
 
 from collections.abc import Sequence
