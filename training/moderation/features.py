@@ -1,6 +1,8 @@
 """What the frozen backbone says of every view of every picture, kept in one file a set.
 
-    python -m training.moderation.features --data DATA --out FEATURES
+    python -m training.moderation.features --data DATA --objects OBJECTS --out FEATURES
+
+OBJECTS is what `python -m training.objects.prepare` wrote: its pictures of weapons stand upright.
 
 For each view: the embeddings of its regions (fp16), and for each region and head 1 (shown), 0 (not shown) or -1 (says
 nothing: a region that holds a part of the thing, or a set that does not label it).
@@ -19,7 +21,7 @@ from numpy.typing import NDArray
 from openrek.vision.backbone import STRIDE, fit, regions
 from openrek.vision.runtime.session import Session
 from training.moderation.augment import paste, view
-from training.moderation.pictures import HEADS, SETS, Box, Sample, read
+from training.moderation.pictures import HEADS, SETS, Box, Sample, read, read_upright
 
 MODEL: Final = Path(__file__).parents[2] / "src/openrek/vision/models/tagger.onnx"
 VIEWS: Final = {
@@ -68,20 +70,25 @@ def _overlap(a: Box, b: NDArray[np.float32]) -> float:
     return max(width, 0.0) * max(height, 0.0)
 
 
-def views(data: Path, name: str) -> Iterator[Sample]:
+def pictures(data: Path, objects: Path, name: str) -> Iterator[Sample]:
+    """A set's pictures as they came, turned ones stood up."""
+    return read_upright(objects) if name == "weapon-boxes" else read(data, name)
+
+
+def views(data: Path, objects: Path, name: str) -> Iterator[Sample]:
     """The untouched picture, then its views; seeded by the picture's name."""
-    for sample in read(data, name):
+    for sample in pictures(data, objects, name):
         yield sample
         random = np.random.default_rng(zlib.crc32(sample.key.encode()))
         for _ in range(VIEWS[name]):
             yield view(sample, random)
 
 
-def pastes(data: Path) -> Iterator[Sample]:
+def pastes(data: Path, objects: Path) -> Iterator[Sample]:
     """Things of the boxed sets, and half as many of no head, in street photos, faces' photos and building sites."""
     random = np.random.default_rng(7)
     things = {
-        name: [each for each in read(data, name) if each.shown]
+        name: [each for each in pictures(data, objects, name) if each.shown]
         for name in ("weapon-boxes", "smoking-boxes", "fire-boxes", "playing-cards")
     }
     others = [
@@ -135,6 +142,7 @@ def record_classifier(data: Path, session: Session, out: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--objects", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", nargs="*")
@@ -148,7 +156,9 @@ def main() -> None:
         if target.exists():
             continue
         started = time.monotonic()
-        count = record(pastes(options.data) if name == "paste" else views(options.data, name), session, target)
+        data, objects = options.data, options.objects
+        samples = pastes(data, objects) if name == "paste" else views(data, objects, name)
+        count = record(samples, session, target)
         print(f"{name}: {count} views in {time.monotonic() - started:.0f} s", flush=True)
 
 
