@@ -26,10 +26,10 @@ from training.moderation.pictures import HEADS, SETS, Box, Sample, read, read_up
 MODEL: Final = Path(__file__).parents[2] / "src/openrek/vision/models/tagger.onnx"
 VIEWS: Final = {
     "weapon-boxes": 7, "smoking-boxes": 9, "fire-boxes": 6, "playing-cards": 8, "moderation-objects": 1,
-    "street-boxes": 3, "objects-101": 1, "ppe-boxes": 1, "face-mask-boxes": 1, "age-gender": 1,
+    "street-boxes": 3, "objects-101": 2, "ppe-boxes": 1, "face-mask-boxes": 2, "age-gender": 1,
 }  # fmt: skip
 """Views beside the untouched picture."""
-PASTES: Final = 2600
+PASTES: Final = 3200
 
 
 def region_boxes(rows: int, columns: int) -> NDArray[np.float32]:
@@ -85,7 +85,7 @@ def views(data: Path, objects: Path, name: str) -> Iterator[Sample]:
 
 
 def pastes(data: Path, objects: Path) -> Iterator[Sample]:
-    """Things of the boxed sets, and half as many of no head, in street photos, faces' photos and building sites."""
+    """Things of the boxed sets, weapons twice as often, and of no head, in street photos, faces' photos and scenes."""
     random = np.random.default_rng(7)
     things = {
         name: [each for each in pictures(data, objects, name) if each.shown]
@@ -97,7 +97,7 @@ def pastes(data: Path, objects: Path) -> Iterator[Sample]:
         if not each.shown and not each.unknown
     ]
     grounds = [each for name in ("street-boxes", "face-mask-boxes", "scenes") for each in read(data, name)]
-    kinds = [*things.values(), others, others]
+    kinds = [*things.values(), things["weapon-boxes"], others, others, others]
     for number in range(PASTES):
         ground = grounds[int(random.integers(len(grounds)))]
         yield paste(kinds[number % len(kinds)], ground, random)
