@@ -29,7 +29,7 @@ READS: Final = {"pistol": "pistol", "knife": "knife", "long_gun": "long_gun"}
 
 OBJECTS: Final = tuple(dict.fromkeys(READS.values()))
 LEARNT: Final = ("weapon-boxes", "street-boxes", "objects-101", "face-mask-boxes")
-"""Sets of which the detector holds pictures back. Of building sites it learns from parts, the heads from whole mosaics."""
+"""Sets of which the detector holds pictures back. Of building sites it learns from parts, the heads from mosaics."""
 
 UNSEEN: Final = ("age-gender",)
 """Sets that the detector never learns from; half of their pictures is for tuning."""
