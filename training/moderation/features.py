@@ -25,11 +25,11 @@ from training.moderation.pictures import HEADS, SETS, Box, Sample, read, read_up
 
 MODEL: Final = Path(__file__).parents[2] / "src/openrek/vision/models/tagger.onnx"
 VIEWS: Final = {
-    "weapon-boxes": 7, "smoking-boxes": 9, "fire-boxes": 6, "playing-cards": 8, "moderation-objects": 1,
+    "weapon-boxes": 7, "smoking-boxes": 6, "fire-boxes": 3, "playing-cards": 4, "moderation-objects": 1,
     "street-boxes": 3, "objects-101": 2, "ppe-boxes": 1, "face-mask-boxes": 2, "age-gender": 1,
 }  # fmt: skip
 """Views beside the untouched picture."""
-PASTES: Final = 3200
+PASTES: Final = 2400
 
 
 def region_boxes(rows: int, columns: int) -> NDArray[np.float32]:

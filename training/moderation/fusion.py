@@ -9,7 +9,6 @@ was not asked, or knows no such class, the head stands alone.
 from typing import Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 LEAST: Final = 0.05
@@ -26,31 +25,30 @@ def raised(best: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def logistic(
-    positive: NDArray[np.float32], negative: NDArray[np.float32], weights: NDArray[np.float64]
+    positive: NDArray[np.floating], negative: NDArray[np.floating], weights: NDArray[np.floating]
 ) -> NDArray[np.float64]:
-    """Coefficients (columns,) of a logistic regression of positive (P, columns) against negative (N, columns), which
-    weigh alike; `weights` (N,) sum to 1. No coefficient is below zero: more evidence never speaks against."""
-    values = torch.from_numpy(np.concatenate([positive, negative])).double()
-    truth = torch.cat([torch.ones(len(positive)), torch.zeros(len(negative))]).double()
-    weight = torch.cat([torch.full((len(positive),), 1 / len(positive)).double(), torch.from_numpy(weights)])
-    roots = torch.full((values.shape[1],), 0.5, dtype=torch.double, requires_grad=True)
-    bias = torch.zeros((), dtype=torch.double, requires_grad=True)
-    optimiser = torch.optim.LBFGS([roots, bias], max_iter=200)
-
-    def loss() -> torch.Tensor:
-        optimiser.zero_grad()
-        logits = values @ roots**2 + bias
-        found = torch.nn.functional.binary_cross_entropy_with_logits(logits, truth, weight=weight, reduction="sum")
-        found.backward()
-        return found
-
-    optimiser.step(loss)  # type: ignore[no-untyped-call]
-    return np.asarray((roots.detach() ** 2).numpy(), np.float64)
+    """Coefficients (columns,) of a logistic regression of positive (P, columns) against negative (N, columns), by
+    Newton's method; both sides weigh alike, `weights` (N,) sum to 1."""
+    values = np.concatenate([positive, negative]).astype(np.float64)
+    values = np.concatenate([values, np.ones((len(values), 1))], axis=1)
+    truth = np.concatenate([np.ones(len(positive)), np.zeros(len(negative))])
+    weight = np.concatenate([np.full(len(positive), 1 / len(positive)), weights])
+    found = np.zeros(values.shape[1])
+    calm = 1e-4 * np.eye(len(found))  # keeps what is told apart without a mistake finite
+    for _ in range(100):
+        chance = 1 / (1 + np.exp(-np.clip(values @ found, -30, 30)))
+        slope = values.T @ (weight * (chance - truth)) + calm @ found
+        curve = (values * (weight * chance * (1 - chance))[:, None]).T @ values + calm
+        step = np.linalg.solve(curve, slope)
+        found -= step * min(1.0, 2.0 / max(float(np.abs(step).max()), 1e-12))
+        if np.abs(step).max() < 1e-8:
+            break
+    return found[:-1]
 
 
 def weight_of(scores: NDArray[np.float32], boxes: NDArray[np.float32], truths: NDArray[np.int8]) -> float:
-    """What a head's box adds: scores (N,), boxes (N,) from `raised`, truths (N,) 1, 0 or -1 (not known)."""
+    """What a head's box adds, at least 0: scores (N,), boxes (N,) from `raised`, truths (N,) 1, 0 or -1 (not known)."""
     columns = np.stack([scores, boxes], axis=1)
     negative = columns[truths == 0]
     slope, box = logistic(columns[truths == 1], negative, np.full(len(negative), 1 / len(negative)))
-    return float(box / max(slope, 1e-6))
+    return float(max(box, 0.0) / max(slope, 1e-6))
