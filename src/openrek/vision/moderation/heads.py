@@ -1,7 +1,6 @@
 """The heads that this project trained on the shared backbone: one confidence each for a picture.
 
-One small network reads the backbone's regions, the detector's boxes of weapons and the picture's surface; see
-training/moderation/README.md.
+One small network reads the backbone's regions and the picture's surface; see training/moderation/README.md.
 """
 
 import json
