@@ -10,7 +10,9 @@ import pytest
 from onnx import TensorProto, helper
 
 from openrek.service.moderation import content_type_members, label_members
+from openrek.settings import Settings
 from openrek.vision.image import Picture
+from openrek.vision.look import Look
 from openrek.vision.moderation import (
     LEAVES,
     NODES,
@@ -24,14 +26,45 @@ from openrek.vision.moderation import (
 )
 from openrek.vision.moderation.classifiers import TASK, classify, labels_of
 from openrek.vision.moderation.detect import assemble
-from openrek.vision.moderation.heads import CONTENT_TYPES, LABELS, MODEL
+from openrek.vision.moderation.heads import CONTENT_TYPES, LABELS, MODEL, best_of, read_heads
 from openrek.vision.moderation.statistics import NAMES, surface
+from openrek.vision.objects import Objects
 from openrek.vision.runtime import CardError, Catalogue, Runtime
 from tests.unit.runtime_kit import write_card
 
 
 def picture(red: int, green: int, blue: int) -> Picture:
     return Picture(np.full((120, 160, 3), (red, green, blue), np.uint8), 160, 120)
+
+
+def seen(*objects: tuple[str, float]) -> Objects:
+    names = ("person", "pistol", "knife", "long_gun")
+    boxes = np.tile(np.array([[10, 10, 60, 60]], np.float32), (len(objects), 1))
+    scores = np.array([score for _, score in objects], np.float32)
+    return Objects(boxes, scores, np.array([names.index(name) for name, _ in objects], np.int64), names)
+
+
+# --- boxes as evidence ------------------------------------------------------------------------------------------------
+
+
+def test_the_surest_box_of_each_class() -> None:
+    found = seen(("pistol", 0.8), ("person", 0.7), ("pistol", 0.3), ("knife", 0.2))
+    assert best_of(found, ["knife", "pistol", "long_gun", "sword"]) == pytest.approx([0.2, 0.8, 0, 0])
+    assert best_of(seen(), ["pistol"]).tolist() == [0]
+
+
+def test_a_box_of_a_weapon_makes_its_head_surer_and_no_other() -> None:
+    with Runtime(cache=Settings().cache) as runtime:
+        look = Look(picture(120, 130, 140), runtime)
+        look.__dict__["objects"] = seen()
+        plain = read_heads(look)
+        for weapon in ("pistol", "knife", "long_gun"):
+            look.__dict__["objects"] = seen((weapon, 0.9), ("person", 0.9))
+            raised = read_heads(look)
+            assert raised[weapon] > plain[weapon] * 2
+            assert {head: raised[head] for head in raised if head != weapon} == pytest.approx(
+                {head: plain[head] for head in plain if head != weapon}, abs=1e-6
+            )
 
 
 # --- the taxonomy -----------------------------------------------------------------------------------------------------

@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--features", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    with np.load(options.features / "drawn.npz") as file:
+    with np.load(options.features / "drawn-features.npz") as file:
         keys, kinds = file["keys"], file["kinds"]
         raw = np.concatenate([file["embeddings"].astype(np.float32), file["surfaces"]], axis=1)
     known = kinds >= 0

@@ -89,8 +89,13 @@ def main() -> None:
         embeddings.append(embedding[0, 0].astype(np.float16))
         surfaces.append(surface(fitted))
     options.out.mkdir(parents=True, exist_ok=True)
-    np.savez(options.out / "drawn.npz", keys=np.array(keys), kinds=np.array(kinds), embeddings=np.array(embeddings),
-             surfaces=np.array(surfaces))  # fmt: skip
+    np.savez(
+        options.out / "drawn-features.npz",
+        keys=np.array(keys),
+        kinds=np.array(kinds),
+        embeddings=np.array(embeddings),
+        surfaces=np.array(surfaces),
+    )
     print(f"drawn: {len(keys)} pictures")
 
 

@@ -2,14 +2,17 @@
 
     python -m training.moderation.export --trained OUT
 
-A head's confidence is a logistic function of its score, set so that 60 % is where its share of ordinary photos passes
-(`PASSING`, together about 2 %): ordinary photos scored by a network that never saw their set. The slope is that of a
-logistic regression of held-back pictures with the thing against the ordinary ones.
+A head that has a class of the object detector beside it (`evidence.READS`) first adds what the best box says
+(`fusion`). A head's confidence is a logistic function of its score, set so that 60 % is where its share of ordinary
+photos passes (`PASSING`, together about 2 %): ordinary photos scored by a network that never saw their set, and by a
+detector that did not learn from them. The slope is that of a logistic regression of held-back pictures with the thing
+against the ordinary ones.
 """
 
 import argparse
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +22,10 @@ import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from training.faces.splits import TEST, TRAIN, TUNE
 from training.moderation.drawn import TYPES
+from training.moderation.evidence import OBJECTS, READS
+from training.moderation.fusion import LEAST, MOST, logistic, raised, weight_of
 from training.moderation.model import CLASSES, SHARPNESS
 from training.moderation.pictures import HEADS
 from training.moderation.train import ORDINARY, auc
@@ -35,19 +41,69 @@ SLOT_MACHINE: Final = 800
 """ImageNet's class: no pictures at hand show one, so the backbone's own probability is taken as it is."""
 
 
-def calibration(scores: NDArray[np.float32], truths: NDArray[np.int8], sources: NDArray[np.str_]) -> list[list[float]]:
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Pictures and what the heads said of them without having seen them: keys and sources (N,), scores (N, heads),
+    truths (N, heads) 1, 0 or -1; boxes (N, heads): what the detector adds at weight 1, NaN where it learnt from the
+    picture or was not asked; sides (N,): TUNE or TEST of the detector, TRAIN where boxes are NaN."""
+
+    keys: NDArray[np.str_]
+    sources: NDArray[np.str_]
+    scores: NDArray[np.float32]
+    truths: NDArray[np.int8]
+    boxes: NDArray[np.float32]
+    sides: NDArray[np.int64]
+
+    def fused(self, weights: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(N, heads): NaN where a head reads boxes and there are none."""
+        return np.where(weights > 0, self.scores + weights * self.boxes, self.scores)
+
+
+def scored(folder: Path) -> Scored:
+    """Scores of `train` beside the boxes of `evidence`."""
+    with np.load(folder / "scores.npz") as file:
+        keys, scores, truths = file["keys"], file["scores"], file["truths"]
+    with np.load(folder / "evidence.npz") as file:
+        place = {key: number for number, key in enumerate(file["keys"])}
+        best, known = raised(file["best"]), file["sides"]
+    boxes, sides = np.full(scores.shape, np.nan, np.float32), np.full(len(keys), TRAIN)
+    for number, key in enumerate(keys):
+        if key in place:
+            sides[number] = known[place[key]]
+            boxes[number] = 0
+            for head, name in READS.items():
+                boxes[number, HEADS.index(head)] = best[place[key], OBJECTS.index(name)]
+    sources = np.array([key.partition("/")[0] for key in keys])
+    return Scored(keys, sources, scores, truths, boxes, sides)
+
+
+def box_weights(found: Scored) -> NDArray[np.float32]:
+    """(heads,): what a box adds to a head, fitted on the detector's tuning pictures; 0 for heads that read none."""
+    weights = np.zeros(len(HEADS), np.float32)
+    tuning = found.sides == TUNE
+    for head in READS:
+        number = HEADS.index(head)
+        columns = (found.scores[tuning, number], found.boxes[tuning, number], found.truths[tuning, number])
+        weights[number] = weight_of(*columns)
+        print(f"{head:16} a box's log-odds weigh {weights[number]:.2f}")
+    return weights
+
+
+def calibration(found: Scored, scores: NDArray[np.float32]) -> list[list[float]]:
     """[[slope, score at 60 %], ...] of the heads. Half of the ordinary weight is street-boxes': everyday photos."""
-    ordinary = np.isin(sources, ORDINARY)
+    ordinary = np.isin(found.sources, ORDINARY)
     result = []
     for number, head in enumerate(HEADS):
-        negative = ordinary & (truths[:, number] == 0)
-        street = negative & (sources == "street-boxes")
+        there = ~np.isnan(scores[:, number])
+        negative = there & ordinary & (found.truths[:, number] == 0)
+        street = negative & (found.sources == "street-boxes")
         weights = np.where(street, 0.5 / max(street.sum(), 1), 0.5 / max((negative & ~street).sum(), 1))
         if not street.any():  # the set says nothing of this head
             weights = negative / negative.sum()
         cut = _quantile(scores[negative, number], weights[negative], 1 - PASSING[head])
-        positive = scores[truths[:, number] == 1, number]
-        slope = _slope(positive, scores[negative, number], weights[negative])
+        positive = scores[there & (found.truths[:, number] == 1), number]
+        share = weights[negative] / weights[negative].sum()
+        (slope,) = logistic(positive[:, None], scores[negative, number][:, None], share)
         result.append([round(float(np.clip(slope, 0.4, 2.0)), 4), round(cut, 4)])
         print(f"{head:16} cut {cut:6.2f} slope {slope:5.2f}; {(positive > cut).mean():.2f} of its pictures above it")
     return result
@@ -59,29 +115,14 @@ def _quantile(values: NDArray[np.float32], weights: NDArray[np.float64], share: 
     return float(values[order][min(int(np.searchsorted(sums, share)), len(order) - 1)])
 
 
-def _slope(positive: NDArray[np.float32], negative: NDArray[np.float32], weights: NDArray[np.float64]) -> float:
-    """Of a logistic regression in which both sides weigh alike."""
-    values = torch.from_numpy(np.concatenate([positive, negative])).double()
-    truth = torch.cat([torch.ones(len(positive)), torch.zeros(len(negative))]).double()
-    weight = torch.cat([torch.full((len(positive),), 1 / len(positive)).double(), torch.from_numpy(weights)])
-    parameters = torch.zeros(2, dtype=torch.double, requires_grad=True)
-    optimiser = torch.optim.LBFGS([parameters], max_iter=100)
-
-    def loss() -> torch.Tensor:
-        optimiser.zero_grad()
-        logits = parameters[0] * values + parameters[1]
-        found = torch.nn.functional.binary_cross_entropy_with_logits(logits, truth, weight=weight, reduction="sum")
-        found.backward()
-        return found
-
-    optimiser.step(loss)  # type: ignore[no-untyped-call]
-    return float(parameters[0])
-
-
 def network(
-    states: list[dict[str, Any]], calibrated: list[list[float]], drawn: dict[str, NDArray[Any]]
+    states: list[dict[str, Any]],
+    weights: NDArray[np.float32],
+    calibrated: list[list[float]],
+    drawn: dict[str, NDArray[Any]],
 ) -> onnx.ModelProto:
-    """The mean of the folds' region logits, pooled, calibrated; behind them the slot machine and the content types."""
+    """The mean of the folds' region logits, pooled, with what boxes add, calibrated; behind them the slot machine and
+    the content types."""
     mean, std = states[0]["mean"].numpy(), states[0]["std"].numpy()
     count = len(states)
     hidden = np.concatenate([state["hidden.weight"].numpy() for state in states])
@@ -89,6 +130,9 @@ def network(
     slopes, cuts = np.array(calibrated, np.float32).T
     sixty = np.float32(np.log(0.6 / 0.4))
     drawn_slope = 1.0
+    reading = np.zeros((len(OBJECTS), len(HEADS)), np.float32)
+    for head, name in READS.items():
+        reading[OBJECTS.index(name), HEADS.index(head)] = weights[HEADS.index(head)]
     constants: dict[str, NDArray[Any]] = {
         "mean": mean,
         "std": std,
@@ -104,6 +148,10 @@ def network(
         "zero": np.array([0], np.int64),
         "hidden bias": np.concatenate([state["hidden.bias"].numpy() for state in states]),
         "out bias": np.mean([state["out.bias"].numpy() for state in states], axis=0),
+        "box weight": reading,
+        "box least": np.array(LEAST, np.float32),
+        "box most": np.array(MOST, np.float32),
+        "box start": np.array(np.log(LEAST / (1 - LEAST)), np.float32),
         "slope": slopes,
         "offset": sixty - slopes * cuts,
         "drawn bias": (drawn["bias"] - drawn["cuts"] * drawn_slope).astype(np.float32),
@@ -147,7 +195,14 @@ def network(
     step("Cast", ["count"], "count 32", to=TensorProto.FLOAT)
     step("Log", ["count 32"], "log count")
     step("Sub", ["p1", "log count"], "p2")
-    step("Div", ["p2", "sharp"], "scores")
+    step("Div", ["p2", "sharp"], "region scores")
+    step("Clip", ["objects", "box least", "box most"], "b0")
+    step("Sub", ["one", "b0"], "b1")
+    step("Div", ["b0", "b1"], "b2")
+    step("Log", ["b2"], "b3")
+    step("Sub", ["b3", "box start"], "b4")
+    step("MatMul", ["b4", "box weight"], "box scores")
+    step("Add", ["region scores", "box scores"], "scores")
     step("Mul", ["scores", "slope"], "c0")
     step("Add", ["c0", "offset"], "c1")
     step("Sigmoid", ["c1"], "head confidences")
@@ -178,6 +233,7 @@ def network(
         [
             helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["regions", 1000]),
             helper.make_tensor_value_info("embeddings", TensorProto.FLOAT, ["regions", len(mean)]),
+            helper.make_tensor_value_info("objects", TensorProto.FLOAT, [len(OBJECTS)]),
             helper.make_tensor_value_info("surface", TensorProto.FLOAT, [drawn["weight"].shape[1] - len(mean)]),
         ],
         [
@@ -187,43 +243,52 @@ def network(
         values,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-    helper.set_model_props(model, {"heads": json.dumps(names)})
+    helper.set_model_props(model, {"heads": json.dumps(names), "objects": json.dumps(OBJECTS)})
     onnx.checker.check_model(model)
     return model
 
 
-def table(scores: NDArray[np.float32], truths: NDArray[np.int8], sources: NDArray[np.str_], cuts: list[float]) -> None:
-    """The card's numbers: AUC against ordinary photos, and how many of those any head calls at 60 %."""
-    ordinary = np.isin(sources, ORDINARY)
+def table(found: Scored, scores: NDArray[np.float32], cuts: NDArray[np.float64]) -> None:
+    """The card's numbers: AUC against ordinary photos, and how many of those any head calls at 60 %. Heads that read
+    boxes are tested on the pictures that the detector keeps for tests."""
+    ordinary = np.isin(found.sources, ORDINARY)
     groups = {"weapons": ("pistol", "knife", "long_gun")} | {head: (head,) for head in HEADS}
     for name, members in groups.items():
         columns = [HEADS.index(head) for head in members]
-        best = (scores[:, columns] - np.array(cuts)[columns]).max(axis=1)
-        positive = (truths[:, columns] == 1).any(axis=1) & ~ordinary
-        negative = ordinary & (truths[:, columns] == 0).all(axis=1)
-        found = auc(best[positive], best[negative])
-        print(
-            f"{name:16} AUC {found:.4f} on {positive.sum()} pictures held back against {negative.sum()} ordinary ones "
-            f"of sets held back; {(best[positive] > 0).mean():.3f} called at 60 %"
+        with_boxes = bool(set(members) & set(READS))
+        tested = found.sides == TEST if with_boxes else np.ones(len(ordinary), bool)
+        positive = tested & (found.truths[:, columns] == 1).any(axis=1) & ~ordinary
+        negative = tested & ordinary & (found.truths[:, columns] == 0).all(axis=1)
+        best = (scores - cuts)[:, columns].max(axis=1)
+        line = (
+            f"{name:16} AUC {auc(best[positive], best[negative]):.4f} on {positive.sum()} pictures held back against "
+            f"{negative.sum()} ordinary ones of sets held back; {(best[positive] > 0).mean():.3f} called at 60 %"
         )
-    called = ((scores > np.array(cuts)) & (truths == 0)).any(axis=1)
+        if with_boxes:
+            alone = (found.scores - cuts)[:, columns].max(axis=1)
+            boxes = found.boxes[:, columns].max(axis=1)
+            line += f"; heads alone {auc(alone[positive], alone[negative]):.4f}"
+            line += f", boxes alone {auc(boxes[positive], boxes[negative]):.4f}"
+        print(line)
+    called = ((scores > cuts) & (found.truths == 0)).any(axis=1)
     for source in ORDINARY:
-        chosen = sources == source
-        print(f"called at 60 % of {source:16} {called[chosen].mean():.4f} of {chosen.sum()}")
+        chosen = (found.sources == source) & (found.sides != TRAIN)
+        if chosen.any():
+            print(f"called at 60 % of {source:16} {called[chosen].mean():.4f} of {chosen.sum()}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trained", type=Path, required=True)
     options = parser.parse_args()
-    with np.load(options.trained / "scores.npz") as file:
-        scores, truths = file["scores"], file["truths"]
-        sources = np.array([key.partition("/")[0] for key in file["keys"]])
-    calibrated = calibration(scores, truths, sources)
-    table(scores, truths, sources, [cut for _, cut in calibrated])
+    found = scored(options.trained)
+    weights = box_weights(found)
+    scores = found.fused(weights)
+    calibrated = calibration(found, scores)
+    table(found, scores, np.array([cut for _, cut in calibrated]))
     with np.load(options.trained / "drawn.npz") as file:
         drawn = {name: file[name] for name in file.files}
-    model = network(torch.load(options.trained / "heads.pt"), calibrated, drawn)
+    model = network(torch.load(options.trained / "heads.pt"), weights, calibrated, drawn)
     content = model.SerializeToString()
     TARGET.write_bytes(content)
     print(f'sha256 = "{hashlib.sha256(content).hexdigest()}"\nsize = {len(content)}')

@@ -1,6 +1,8 @@
 """What the frozen backbone says of every view of every picture, kept in one file a set.
 
-    python -m training.moderation.features --data DATA --out FEATURES
+    python -m training.moderation.features --data DATA --objects OBJECTS --out FEATURES
+
+OBJECTS is what `python -m training.objects.prepare` wrote: its pictures of weapons stand upright.
 
 For each view: the embeddings of its regions (fp16), and for each region and head 1 (shown), 0 (not shown) or -1 (says
 nothing: a region that holds a part of the thing, or a set that does not label it).
@@ -19,15 +21,15 @@ from numpy.typing import NDArray
 from openrek.vision.backbone import STRIDE, fit, regions
 from openrek.vision.runtime.session import Session
 from training.moderation.augment import paste, view
-from training.moderation.pictures import HEADS, SETS, Box, Sample, read
+from training.moderation.pictures import HEADS, SETS, Box, Sample, read, read_upright
 
 MODEL: Final = Path(__file__).parents[2] / "src/openrek/vision/models/tagger.onnx"
 VIEWS: Final = {
-    "weapon-boxes": 7, "smoking-boxes": 9, "fire-boxes": 6, "playing-cards": 8, "moderation-objects": 1,
-    "street-boxes": 3, "objects-101": 1, "ppe-boxes": 1, "face-mask-boxes": 1, "age-gender": 1,
+    "weapon-boxes": 7, "smoking-boxes": 6, "fire-boxes": 3, "playing-cards": 4, "moderation-objects": 1,
+    "street-boxes": 3, "objects-101": 2, "ppe-boxes": 1, "face-mask-boxes": 2, "age-gender": 1,
 }  # fmt: skip
 """Views beside the untouched picture."""
-PASTES: Final = 2600
+PASTES: Final = 2400
 
 
 def region_boxes(rows: int, columns: int) -> NDArray[np.float32]:
@@ -68,20 +70,25 @@ def _overlap(a: Box, b: NDArray[np.float32]) -> float:
     return max(width, 0.0) * max(height, 0.0)
 
 
-def views(data: Path, name: str) -> Iterator[Sample]:
+def pictures(data: Path, objects: Path, name: str) -> Iterator[Sample]:
+    """A set's pictures as they came, turned ones stood up."""
+    return read_upright(objects) if name == "weapon-boxes" else read(data, name)
+
+
+def views(data: Path, objects: Path, name: str) -> Iterator[Sample]:
     """The untouched picture, then its views; seeded by the picture's name."""
-    for sample in read(data, name):
+    for sample in pictures(data, objects, name):
         yield sample
         random = np.random.default_rng(zlib.crc32(sample.key.encode()))
         for _ in range(VIEWS[name]):
             yield view(sample, random)
 
 
-def pastes(data: Path) -> Iterator[Sample]:
-    """Things of the boxed sets, and half as many of no head, in street photos, faces' photos and building sites."""
+def pastes(data: Path, objects: Path) -> Iterator[Sample]:
+    """Things of the boxed sets, weapons twice as often, and of no head, in street photos, faces' photos and scenes."""
     random = np.random.default_rng(7)
     things = {
-        name: [each for each in read(data, name) if each.shown]
+        name: [each for each in pictures(data, objects, name) if each.shown]
         for name in ("weapon-boxes", "smoking-boxes", "fire-boxes", "playing-cards")
     }
     others = [
@@ -90,7 +97,7 @@ def pastes(data: Path) -> Iterator[Sample]:
         if not each.shown and not each.unknown
     ]
     grounds = [each for name in ("street-boxes", "face-mask-boxes", "scenes") for each in read(data, name)]
-    kinds = [*things.values(), others, others]
+    kinds = [*things.values(), things["weapon-boxes"], others, others, others]
     for number in range(PASTES):
         ground = grounds[int(random.integers(len(grounds)))]
         yield paste(kinds[number % len(kinds)], ground, random)
@@ -135,6 +142,7 @@ def record_classifier(data: Path, session: Session, out: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--objects", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", nargs="*")
@@ -148,7 +156,9 @@ def main() -> None:
         if target.exists():
             continue
         started = time.monotonic()
-        count = record(pastes(options.data) if name == "paste" else views(options.data, name), session, target)
+        data, objects = options.data, options.objects
+        samples = pastes(data, objects) if name == "paste" else views(data, objects, name)
+        count = record(samples, session, target)
         print(f"{name}: {count} views in {time.monotonic() - started:.0f} s", flush=True)
 
 

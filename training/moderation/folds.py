@@ -8,6 +8,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from training.moderation.pictures import SETS
+
 FOLDS: Final = 3
 ALIKE: Final = 0.86
 """Cosine of two pictures' embeddings above which they are taken for frames of one scene or edits of one picture."""
@@ -40,12 +42,10 @@ class Table:
 def load(folder: Path) -> Table:
     """All sets of a folder that `features` wrote; a pasted view takes the fold of the thing pasted."""
     keys, untouched, starts, embeddings, truths = [], [], [np.zeros(1, np.int64)], [], []
-    for path in sorted(folder.glob("*.npz")):
-        if path.stem in ("drawn", "classifier"):
-            continue
-        with np.load(path) as file:
+    for source in sorted((*SETS, "paste")):
+        with np.load(folder / f"{source}.npz") as file:
             names = file["keys"]
-            first = np.concatenate([[True], names[1:] != names[:-1]]) & (path.stem != "paste")
+            first = np.concatenate([[True], names[1:] != names[:-1]]) & (source != "paste")
             keys.append(names)
             untouched.append(first)
             starts.append(file["starts"][1:] + starts[-1][-1])

@@ -1,15 +1,20 @@
 """The heads that this project trained on the shared backbone: one confidence each for a picture.
 
-One small network reads the backbone's regions and the picture's surface; see training/moderation/README.md.
+One small network reads the backbone's regions, the object detector's surest boxes and the picture's surface; see
+training/moderation/README.md.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from openrek.vision.backbone import fit
 from openrek.vision.look import Look
 from openrek.vision.moderation.statistics import surface
+from openrek.vision.objects import Objects
 
 MODEL: Final = "moderation"
 
@@ -40,7 +45,14 @@ def read_heads(look: Look) -> dict[str, float]:
     feeds = {
         "logits": seen.logits,
         "embeddings": seen.embeddings,
+        "objects": best_of(look.objects, json.loads(model.metadata["objects"])),
         "surface": surface(fit(look.picture.pixels)),
     }
     (confidences,) = model.run(feeds, ("confidences",))
     return dict(zip(json.loads(model.metadata["heads"]), map(float, confidences), strict=True))
+
+
+def best_of(found: Objects, names: Sequence[str]) -> NDArray[np.float32]:
+    """(len(names),) the probability 0..1 of the surest object of each class; 0 where there is none, or where the
+    detector does not know the class."""
+    return np.array([found.of(name).scores.max(initial=0.0) for name in names], np.float32)
