@@ -39,7 +39,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         ('name = "face-embedding"', 'name = "no-mirror"'),
         (f'version = "{BEFORE}"', 'version = "8.1"'),
         ('packs = ["base"]', "packs = []"),
-        ("flip = true", "flip = false"),
+        ('flip = "second"', "flip = false"),
     ):
         assert old in text
         text = text.replace(old, new)
