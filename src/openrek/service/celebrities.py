@@ -39,7 +39,7 @@ MAX_FACES: Final = 64
 CUT: Final = 95.5
 """The least similarity (0..100) at which a face is named in a small gallery; not a setting, as in Rekognition."""
 
-SMALL: Final = 300
+SMALL: Final = 60
 """People of a small gallery: so many let about 2 % of strangers through at CUT."""
 
 STRICTER: Final = 0.0125
