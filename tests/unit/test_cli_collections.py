@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from typer.testing import CliRunner, Result
 
 from openrek.cli.common import UserError
@@ -18,6 +18,8 @@ from openrek.store.portable import PortableFileError
 from openrek.store.reindex import Reindexing
 from openrek.store.schema import collections, faces
 from openrek.store.vectors import EmbeddedSearch, StoredVectors
+from openrek.vision.faces.embedding import FACE_MODEL
+from openrek.vision.runtime import Catalogue
 from openrek.vision.runtime.errors import CardError
 from tests.congruence.test_reindex import read_all, vectors_of
 from tests.unit.test_portable import OWNER, fill, number_of
@@ -78,6 +80,8 @@ def test_an_import_has_the_limits_of_a_collection(
 
 def test_what_cannot_be_done_is_one_sentence(database: Database, tmp_path: Path) -> None:
     fill(database)
+    with database.begin() as connection:  # as if made with the present model
+        connection.execute(update(collections).values(face_model_version=Catalogue()[FACE_MODEL].version))
     (tmp_path / "text").write_text("hello\n")
     for words, kind, sentence in (
         (("export", "no-such", tmp_path / "x"), UserError, "there is no collection no-such"),

@@ -109,7 +109,7 @@ def test_videos_keep_words_of_80_percent_and_more_by_default(
 
     monkeypatch.setattr(text_samples, "read_text", read_text)
     services: Any = SimpleNamespace(
-        settings=Settings(), look=lambda picture: SimpleNamespace(picture=picture, runtime=None)
+        settings=Settings(), look=lambda picture, **_: SimpleNamespace(picture=picture, runtime=None)
     )
     job: Any = SimpleNamespace(parameters={"Filters": filters})
     (analyser,) = Text().analysers(job, services)

@@ -3,12 +3,16 @@
 import tracemalloc
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
 import pytest
 
+from openrek.service.services import Services
 from openrek.service.video_analysers.base import Looks, Member
+from openrek.service.video_analysers.faces import FaceSamples
+from openrek.service.video_analysers.labels import LabelSamples
 from openrek.service.video_analysers.persons import NOBODY, Crowd, FaceSearchSamples, PersonSamples, Seen
 from openrek.vision.runtime import Model
 from openrek.vision.video.analysis import Observations
@@ -19,7 +23,7 @@ from openrek.vision.video.sketch import LOOK_BACK, SIGNATURE
 pytest.importorskip("scipy")
 
 STEP = Fraction(1, 5)
-LOOKS, EMBEDDING = cast(Looks, None), cast(Model, None)
+LOOKS, EMBEDDING = Looks(cast(Services, None)), cast(Model, None)
 STILL = np.zeros(6 + LOOK_BACK, np.float32).tobytes() + bytes(SIGNATURE[0] * SIGNATURE[1] + 24)
 """What the shot detector keeps of a frame that is like the one before."""
 
@@ -114,3 +118,14 @@ def test_memory_does_not_grow_with_what_is_known_of_people() -> None:
 def test_nobody_is_an_empty_result() -> None:
     anyone: Any = PersonSamples(LOOKS, STEP)
     assert list(anyone.decide(film(5), observed(5, lambda n: None))) == []
+
+
+def test_faces_are_searched_as_the_keenest_analyser_of_a_frame_needs() -> None:
+    sides: list[int] = []
+    services: Any = SimpleNamespace(look=lambda picture, face_search_side: sides.append(face_search_side))
+    looks = Looks(services)
+    for analyser in (LabelSamples, PersonSamples, LabelSamples, FaceSamples, PersonSamples):
+        analyser(looks, STEP)
+        frame: Any = SimpleNamespace(picture=lambda longest: longest)
+        looks.of(frame, 960)
+    assert sides == [448, 640, 640, 960, 960]
