@@ -97,7 +97,7 @@ def cut_for(people: int, card: Card) -> float:
     Each further person is one more whom a stranger may happen to be like: a fixed cut would name ever more strangers.
     """
     cosine = cosine_for(CUT, card) + STRICTER * max(0.0, log(max(people, 1) / SMALL))
-    return min(99.9, float(similarity(min(cosine, 1.0), card)))
+    return min(99.9, float(similarity(cosine, card)))
 
 
 def _closest(picture: Picture, faces: Faces, services: Services) -> tuple[list[str], Any, float]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openrek.vision.faces.align import SIZE, TEMPLATE, cut, similarity, transform
-from openrek.vision.faces.embedding import FACE_MODEL, Reading, cut_out, embed_crops
+from openrek.vision.faces.embedding import FACE_MODEL, Reading, cut_out, embed_crops, raw_embeddings
 from openrek.vision.faces.result import Floats
 from openrek.vision.image import Picture, UnreadableImageError
 from openrek.vision.runtime import Runtime
@@ -64,7 +64,7 @@ def embed_kept(crops: Sequence[bytes], runtime: Runtime, *, model: str = FACE_MO
     UnreadableImageError."""
     loaded = runtime.model(model)
     reading = Reading.of(loaded.card)
+    if not crops:
+        return raw_embeddings(loaded, np.zeros((0, reading.size, reading.size, 3), np.uint8))
     parts = [cut_out(pixels, points[None], reading, runtime) for pixels, points in map(read_crop, crops)]
-    if not parts:
-        parts.append(cut_out(np.zeros((1, 1, 3), np.uint8), np.zeros((0, 5, 2), np.float32), reading, runtime))
     return embed_crops(loaded, np.concatenate(parts), reading)

@@ -69,7 +69,7 @@ class Reading:
         for places in (points,) if corners is None else (points, corners):
             if size < 1 or places.shape != (len(LANDMARKS), 2) or not np.isfinite(places).all():
                 raise CardError(f"The card {card.name!r} needs a size and {len(LANDMARKS)} points under [preprocess].")
-        if flip not in (True, False) and (flip != "second" or corners is None):
+        if not isinstance(flip, bool) and (flip != "second" or corners is None):
             raise CardError(f'The card {card.name!r} needs flip = true, false or, with corners, "second".')
         return cls(size, points, flip, centre, corners)
 
