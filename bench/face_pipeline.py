@@ -116,7 +116,7 @@ def ours() -> Pipeline:
 
 
 def dlibs() -> Pipeline:
-    import dlib  # type: ignore[import-not-found, unused-ignore]
+    import dlib
 
     points, embedding = reference_files()
     detector: Any = dlib.get_frontal_face_detector()

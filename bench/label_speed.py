@@ -37,11 +37,11 @@ def raw_time() -> Iterator[Callable[[], float]]:
         finally:
             spent += time.perf_counter() - started
 
-    Model.run = counted  # type: ignore[method-assign]
+    Model.run = counted
     try:
         yield lambda: spent
     finally:
-        Model.run = run  # type: ignore[method-assign]
+        Model.run = run
 
 
 def once(photo: bytes, runtime: Runtime, detector: str) -> dict[str, float]:

@@ -81,7 +81,7 @@ def read_truth(folder: Path, truth: Path, key: str | None) -> list[Sample]:
         with truth.open(encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 name = row["image"]
-                sample = samples.setdefault(name, Sample(name, lambda p=folder / name: load_image(p), []))  # type: ignore[misc]
+                sample = samples.setdefault(name, Sample(name, lambda p=folder / name: load_image(p), []))
                 sample.expected.append(row.get("text") or row["plate"])
                 known = all(row.get(column) for column in ("left", "top", "width", "height"))
                 box = (
@@ -94,7 +94,7 @@ def read_truth(folder: Path, truth: Path, key: str | None) -> list[Sample]:
     table = json.loads(truth.read_text(encoding="utf-8"))
     for part in [key] if key else []:
         table = table[part]
-    return [Sample(name, lambda p=folder / name: load_image(p), list(strings)) for name, strings in table.items()]  # type: ignore[misc]
+    return [Sample(name, lambda p=folder / name: load_image(p), list(strings)) for name, strings in table.items()]
 
 
 def draw(number: int) -> Sample:

@@ -177,7 +177,7 @@ def test_an_id_that_cannot_be(client: "RekognitionClient") -> None:
         client.get_celebrity_info(Id="abc-def")
     assert code(caught) == ("ValidationException", 400)
     with pytest.raises(ParamValidationError):
-        client.get_celebrity_info()  # type: ignore[call-arg]
+        client.get_celebrity_info()
 
 
 def test_the_64_largest_of_70_faces(

@@ -20,7 +20,7 @@ def answers(done: "subprocess.CompletedProcess[str]") -> list[dict[str, object]]
 def test_detect_faces_of_files_as_json_lines(photos: dict[str, Path]) -> None:
     found = answers(openrek("detect", "faces", str(photos["astronaut"]), str(photos["coffee"]), "--json"))
     assert [Path(str(item["File"])).stem for item in found] == ["astronaut", "coffee"]
-    assert [len(item["FaceDetails"]) for item in found] == [1, 0]  # type: ignore[arg-type]
+    assert [len(item["FaceDetails"]) for item in found] == [1, 0]
 
 
 def test_detect_faces_with_all_attributes(photos: dict[str, Path]) -> None:

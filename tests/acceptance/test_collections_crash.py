@@ -49,7 +49,7 @@ def killed_server(home: Path) -> Iterator[tuple["RekognitionClient", subprocess.
 
 def impatient(client: "RekognitionClient") -> Any:
     """The same client without retries."""
-    credentials = client._request_signer._credentials  # type: ignore[attr-defined]
+    credentials = client._request_signer._credentials
     return boto3.client(
         "rekognition",
         endpoint_url=client.meta.endpoint_url,

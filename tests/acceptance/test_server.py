@@ -112,7 +112,7 @@ def signed(server: Server, body: bytes, *, age: timedelta = timedelta(), target:
         with urlopen(raw, timeout=30) as answer:
             return answer.status, json.loads(answer.read())
     except OSError as error:  # urllib raises HTTPError, an answer too
-        return error.code, json.loads(error.read())  # type: ignore[attr-defined]
+        return error.code, json.loads(error.read())
 
 
 def test_a_signature_of_six_minutes_ago_is_too_old(server: Server) -> None:

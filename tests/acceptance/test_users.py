@@ -249,7 +249,7 @@ def test_searching_users(rekognition: "RekognitionClient", indexed: Indexed, peo
 def test_search_needs_exactly_one_id(rekognition: "RekognitionClient", collection: str) -> None:
     for options in ({}, {"UserId": "u", "FaceId": UNKNOWN}):
         with pytest.raises(rekognition.exceptions.InvalidParameterException, match="exactly one of UserId and FaceId"):
-            rekognition.search_users(CollectionId=collection, **options)  # type: ignore[arg-type]
+            rekognition.search_users(CollectionId=collection, **options)
     with pytest.raises(rekognition.exceptions.ResourceNotFoundException):
         rekognition.search_users(CollectionId=collection, UserId="no-such")
     with pytest.raises(rekognition.exceptions.ResourceNotFoundException):

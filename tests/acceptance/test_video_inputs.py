@@ -73,7 +73,7 @@ def rekognition(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     with running_server("--workers", "1") as (url, credentials):
         bucket = credentials.parent / "buckets" / BUCKET
         bucket.mkdir(parents=True)
-        for name, (make, _) in (BROKEN | STRANGE).items():  # type: ignore[operator]
+        for name, (make, _) in (BROKEN | STRANGE).items():
             (bucket / name).write_bytes(make())
         write_clip(Path(bucket / "plain.mp4"), [scenery(n, 160, 96) for n in range(30)])
         yield boto3_client(url, credentials)

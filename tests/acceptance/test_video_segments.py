@@ -52,7 +52,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory, photos: dict[str, Path]) -> 
         "film.mp4": {"frames": two, "rate": Fraction(24_000, 1001)},
         "double.mp4": {"frames": two, "rate": Fraction(60_000, 1001)},
     }
-    return {key: write_clip(folder / key, **arguments) for key, arguments in made.items()}  # type: ignore[arg-type]
+    return {key: write_clip(folder / key, **arguments) for key, arguments in made.items()}
 
 
 @pytest.fixture(scope="module")
@@ -223,7 +223,7 @@ def test_least_values_are_checked_by_the_server_too(rekognition: Any) -> None:
         {"SegmentTypes": []},
     ):
         with pytest.raises(ClientError) as caught:
-            client.start_segment_detection(Video=video("pal.mp4"), **request)  # type: ignore[arg-type]
+            client.start_segment_detection(Video=video("pal.mp4"), **request)
         assert caught.value.response["Error"]["Code"] == "ValidationException"
 
 

@@ -123,7 +123,7 @@ def moto_server() -> Iterator[str]:
 def client(service: str, endpoint: str) -> Any:
     """A boto3 client of another AWS service that moto stands for."""
     return boto3.client(
-        service,  # type: ignore[call-overload]
+        service,
         endpoint_url=endpoint,
         region_name="us-east-1",
         aws_access_key_id="testing",

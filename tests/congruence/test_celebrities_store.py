@@ -127,7 +127,7 @@ def test_removal_without_remembering(gallery: Celebrities) -> None:
 )
 def test_facts_that_are_not_possible(facts: dict[str, object], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
-        Person(**facts)  # type: ignore[arg-type]
+        Person(**facts)
 
 
 def test_names_compare_by_what_a_person_sees() -> None:

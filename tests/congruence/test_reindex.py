@@ -79,7 +79,7 @@ def test_a_collection_is_made_again_in_place(database: Database) -> None:
     found = Collections(database).find(*OWNER, "people")
     assert found is not None
     assert (found.number != number, found.face_model_version) == (True, "8.1")
-    assert Collections(database).describe(*OWNER, "people") == described._replace(face_model_version="8.1")  # type: ignore[union-attr]
+    assert Collections(database).describe(*OWNER, "people") == described._replace(face_model_version="8.1")
     assert Tags(database).of(ARN + "people") == {"team": "prüfung"}
     assert same(stored(database, found.number), expected(made))
     for face in Faces(database).page(found.number, limit=99):

@@ -139,7 +139,7 @@ def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
         server = request.getfixturevalue("pgvector_server" if request.param == "pgvector" else "postgresql")
         name = f"test_{uuid4().hex}"
         with psycopg.connect(server.format("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]
+            connection.execute(f"CREATE DATABASE {name}")
         address = server.format(name)
     house = House(request.param, address, tmp_path)
     yield house

@@ -152,8 +152,8 @@ def test_another_file_is_refused_in_one_sentence(network: Network, tmp_path: Pat
 def test_against_dlib_itself() -> None:
     """Development check, number by number: needs the package dlib and the published weights of face_recognition_models
     (`pip install dlib face-recognition-models`)."""
-    dlib = pytest.importorskip("dlib")
-    models = pytest.importorskip("face_recognition_models")
+    dlib = pytest.importorskip("dlib", reason="the comparison with dlib itself needs dlib")
+    models = pytest.importorskip("face_recognition_models", reason="its weights are in that package")
     path = models.face_recognition_model_location()
     reference = dlib.face_recognition_model_v1(path)
     converted = session(dlib_resnet(Path(path)))

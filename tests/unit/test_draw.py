@@ -15,7 +15,7 @@ def blank(width: int = 800, height: int = 600, value: int = 128) -> Picture:
 
 def changed(picture: Picture, **parts: object) -> NDArray[np.bool_]:
     """Where the annotated picture differs from the plain one, at the same size."""
-    drawn = np.asarray(annotate(picture, **parts))  # type: ignore[arg-type]
+    drawn = np.asarray(annotate(picture, **parts))
     return np.asarray((drawn[: picture.height, : picture.width] != picture.pixels).any(axis=2))
 
 
@@ -82,7 +82,7 @@ def test_names_of_neighbours_do_not_cover_each_other(monkeypatch: pytest.MonkeyP
     original = draw._draw_name
 
     def spy(*arguments: object) -> draw.Rectangle:
-        plates.append(original(*arguments))  # type: ignore[arg-type]
+        plates.append(original(*arguments))
         return plates[-1]
 
     monkeypatch.setattr(draw, "_draw_name", spy)

@@ -91,6 +91,6 @@ persons = st.lists(
 @given(persons, st.sets(st.sampled_from(["FACE_COVER", "HAND_COVER", "HEAD_COVER"]), min_size=1), st.floats(0, 100))
 def test_the_lists_partition_all_persons(everyone: Any, required: set[str], threshold: float) -> None:
     summary = summarise(everyone, required, threshold)
-    assert sorted(number for ids in summary.values() for number in ids) == list(range(len(everyone)))  # type: ignore[attr-defined]
+    assert sorted(number for ids in summary.values() for number in ids) == list(range(len(everyone)))
     if threshold <= 50:
         assert summary == summarise(everyone, required, 50)

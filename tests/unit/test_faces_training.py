@@ -4,11 +4,11 @@ import copy
 
 import pytest
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="training needs openrek[train]")
 
-from training.faces import export, losses, restore  # noqa: E402
-from training.faces.model import FaceNet  # noqa: E402
-from training.faces.sources import BINARY, EMOTIONS  # noqa: E402
+from training.faces import export, losses, restore  # noqa: E402 - after the check for PyTorch
+from training.faces.model import FaceNet  # noqa: E402 - after the check for PyTorch
+from training.faces.sources import BINARY, EMOTIONS  # noqa: E402 - after the check for PyTorch
 
 
 def _trained(seed: int) -> FaceNet:
@@ -29,7 +29,7 @@ def _trained(seed: int) -> FaceNet:
 def test_a_restored_network_answers_as_the_shipped_one_and_trains_on_from_there() -> None:
     net = _trained(1)
     neutral = {"slope": [1.0] * len(BINARY), "shift": [0.0] * len(BINARY), "temperature": 1.0}
-    service = export.Service(copy.deepcopy(net), neutral)  # type: ignore[arg-type]
+    service = export.Service(copy.deepcopy(net), neutral)
     fresh = _trained(2)
     # the part that is never trained is the same in both
     ours, theirs = fresh.trunk.state_dict(), net.trunk.state_dict()

@@ -182,7 +182,7 @@ def test_expired_records_are_pruned(services: Services) -> None:
 def test_an_answer_that_cannot_be_kept_is_an_error_and_undone(services: Services) -> None:
     for answer in ({"Time": datetime.now(UTC)}, {"Bytes": b"x"}):
         with pytest.raises(TypeError):
-            once(services, call(), lambda _, answer=answer: answer)  # type: ignore[misc]
+            once(services, call(), lambda _, answer=answer: answer)
     assert RequestTokens(services.database).count() == 0
 
 

@@ -167,7 +167,7 @@ def test_a_stopped_process_that_wakes_up_late_writes_nothing(tmp_path: Path) -> 
 
     sleeper = worker("sleeper")
     try:
-        until(lambda: bool(store.find(job_id).started_ms), "the job was not begun")  # type: ignore[union-attr]
+        until(lambda: bool(store.find(job_id).started_ms), "the job was not begun")
         sleeper.send_signal(signal.SIGSTOP)
         other = worker("other")
         try:

@@ -156,7 +156,7 @@ WORDS = {"umbrella": (0, 0, 1), "strawberry": (1, 0, 0), "grass": (0, 1, 0)}
 
 def pair(folder: Path, **preprocess: Any) -> None:
     """Encoders into the space of colours: a picture is its mean colour, a text the colour of its last word."""
-    tokenizers = pytest.importorskip("tokenizers")
+    tokenizers = pytest.importorskip("tokenizers", reason="reading words needs the package tokenizers")
     vocabulary = {"[UNK]": 0} | {word: number for number, word in enumerate(WORDS, 1)}
     tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()

@@ -20,10 +20,10 @@ ALIASES = {"Car": ("Automobile",), "Canine": ("Canidae",)}
 
 def looked(name: str, labels: dict[str, float], **more: object) -> Looked:
     seen = [Seen(Kind.LABEL, label, confidence, ALIASES.get(label, ())) for label, confidence in labels.items()]
-    seen += [Seen(Kind.COLOUR, colour, share) for colour, share in more.pop("colours", {}).items()]  # type: ignore[attr-defined]
-    seen += [Seen(Kind.FLAG, flag, confidence) for flag, confidence in more.pop("flags", {}).items()]  # type: ignore[attr-defined]
+    seen += [Seen(Kind.COLOUR, colour, share) for colour, share in more.pop("colours", {}).items()]
+    seen += [Seen(Kind.FLAG, flag, confidence) for flag, confidence in more.pop("flags", {}).items()]
     plain = {"format": "JPEG", "width": 40, "height": 30, "taken": None, "faces": 0, "text": "", "models": "m:1"}
-    return Looked(hash=hashed(name), seen=tuple(seen), **(plain | more))  # type: ignore[arg-type]
+    return Looked(hash=hashed(name), seen=tuple(seen), **(plain | more))
 
 
 def hashed(name: str) -> bytes:

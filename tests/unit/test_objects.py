@@ -275,7 +275,7 @@ def test_a_file_that_may_not_be_read_is_not_found(store: FolderStore) -> None:
 def test_content_may_be_bytes_a_stream_or_a_file(store: FolderStore, tmp_path: Path) -> None:
     (tmp_path / "source").write_bytes(b"file")
     for key, content in (("a", b"bytes"), ("b", BytesIO(b"stream")), ("c", tmp_path / "source")):
-        store.put("photos", key, content)  # type: ignore[arg-type]
+        store.put("photos", key, content)
     assert [store.read("photos", key, limit=9) for key in "abc"] == [b"bytes", b"stream", b"file"]
 
 
@@ -298,7 +298,7 @@ def test_what_is_written_is_on_the_disk_before_it_has_a_name(
 
     def spy_rename(*arguments: object, **options: object) -> None:
         steps.append("rename")
-        rename(*arguments, **options)  # type: ignore[call-overload]
+        rename(*arguments, **options)
 
     monkeypatch.setattr(os, "fsync", spy_fsync)
     monkeypatch.setattr(os, "rename", spy_rename)

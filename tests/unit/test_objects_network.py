@@ -11,14 +11,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 torch = pytest.importorskip("torch", reason="training needs openrek[train]")
 
-from training.objects import losses  # noqa: E402
-from training.objects.batches import hand_target, hue, own_target  # noqa: E402
-from training.objects.classes import COCO, INDEX, OWN_BRANCH, PERSON_SHARE, UNKNOWN  # noqa: E402
-from training.objects.export import export  # noqa: E402
-from training.objects.network import Detector, corners_of, grid, start  # noqa: E402
-from training.objects.samples import IGNORED, TAUGHT, TRUTH, Boxes  # noqa: E402
+from training.objects import losses  # noqa: E402 - after the check for PyTorch
+from training.objects.batches import hand_target, hue, own_target  # noqa: E402 - after the check for PyTorch
+from training.objects.classes import COCO, INDEX, OWN_BRANCH, PERSON_SHARE, UNKNOWN  # noqa: E402 - after the check for PyTorch
+from training.objects.export import export  # noqa: E402 - after the check for PyTorch
+from training.objects.network import Detector, corners_of, grid, start  # noqa: E402 - after the check for PyTorch
+from training.objects.samples import IGNORED, TAUGHT, TRUTH, Boxes  # noqa: E402 - after the check for PyTorch
 
-from openrek.vision.objects.forms import decode_sides, decode_yolox  # noqa: E402
+from openrek.vision.objects.forms import decode_sides, decode_yolox  # noqa: E402 - after the check for PyTorch
 
 ROOT = Path(__file__).resolve().parents[2]
 SHAPES = {"w": (16, 3, 6, 6), "b": (16,)}

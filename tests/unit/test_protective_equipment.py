@@ -203,7 +203,7 @@ def test_every_confidence_is_at_least_a_half() -> None:
     for _ in range(40):
         things = objects(WORKER, ("person", (250, 60, 380, 390), 0.6), ("hard_hat", (130, 40, 170, 75), 0.55))
         answers = [tuple(float(value) for value in generator.random(4)) for _ in range(12)]
-        for person in protective_equipment(look(things, faces(FACE, confidence=0.8), *answers)):  # type: ignore[arg-type]
+        for person in protective_equipment(look(things, faces(FACE, confidence=0.8), *answers)):
             values = [person.confidence]
             for part in person.parts:
                 values.append(part.confidence)
@@ -322,7 +322,7 @@ def ask(size: tuple[int, int], *, profile: Profile = Profile.AWS, padding: int =
     request = {"Image": {"Bytes": buffer.getvalue() + bytes(padding)}, **more}
     services: Any = SimpleNamespace(settings=Settings(profile=profile), runtime=None, objects=None)
     call = Call("DetectProtectiveEquipment", "id", Caller("key", "000000000000", "us-east-1"), request)
-    return service.detect(request, call, services)  # type: ignore[arg-type]
+    return service.detect(request, call, services)
 
 
 @pytest.fixture

@@ -257,7 +257,7 @@ def flip(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [flip, lambda path: path.write_bytes(b""), lambda path: os.truncate(path, 10)])
-def test_a_damaged_file_is_fetched_again(cards: Path, cache: Path, index: str, damage) -> None:  # type: ignore[no-untyped-def]
+def test_a_damaged_file_is_fetched_again(cards: Path, cache: Path, index: str, damage) -> None:
     with library(cards, cache, index_url=index) as models:
         card = models.catalogue["a"]
         damage(models.obtain(card))

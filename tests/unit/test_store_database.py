@@ -120,7 +120,7 @@ def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
 )
 def test_an_address_that_does_not_work_gives_one_sentence(address: str, message: str) -> None:
     if address.startswith("postgresql"):
-        pytest.importorskip("psycopg")
+        pytest.importorskip("psycopg", reason="the PostgreSQL driver is not installed")
     with pytest.raises(StoreError, match=message) as caught:
         Database.open(address)
     assert "\n" not in str(caught.value)

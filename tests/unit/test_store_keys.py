@@ -107,7 +107,7 @@ def test_a_known_key_costs_no_query(keys: AccessKeys, database: Database) -> Non
     pair = keys.create()
     assert keys.secret_of(pair.access_key_id) == pair.secret
     database.close()
-    database.fetch = None  # type: ignore[method-assign, assignment]
+    database.fetch = None
     assert keys.secret_of(pair.access_key_id) == pair.secret
 
 

@@ -12,7 +12,7 @@ ANIMALS = "Animals and Pets"
 
 
 def label(name: str, *parents: str, **more: object) -> Label:
-    return Label(name, more.pop("category", ANIMALS), parents, **more)  # type: ignore[arg-type]
+    return Label(name, more.pop("category", ANIMALS), parents, **more)
 
 
 def test_ancestors_are_all_of_them_alphabetical() -> None:

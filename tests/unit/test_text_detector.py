@@ -95,7 +95,7 @@ def test_tiles_cover_the_picture_without_a_seam(size: tuple[int, int]) -> None:
     height, width = size
     noise = np.random.default_rng(1).integers(0, 256, (height // 32 * 32, width // 32 * 32, 3), np.uint8)
     model = Brightness()
-    answer = probability_map(noise, model, 1.0)  # type: ignore[arg-type]
+    answer = probability_map(noise, model, 1.0)
     np.testing.assert_allclose(answer, noise.astype(np.float32).mean(axis=2) / 255, atol=1e-3)
     assert all(shape[2] * shape[3] <= detector.TILE_AREA for shape in model.shapes)
     assert all(side % 32 == 0 for shape in model.shapes for side in shape[2:])
@@ -104,7 +104,7 @@ def test_tiles_cover_the_picture_without_a_seam(size: tuple[int, int]) -> None:
 def test_find_text_answers_in_pixels_of_the_picture() -> None:
     pixels = np.zeros((1000, 2000, 3), np.uint8)
     pixels[400:440, 500:900] = 255
-    found = find_text(pixels, Brightness())  # type: ignore[arg-type]
+    found = find_text(pixels, Brightness())
     growth = 1.6 * 400 * 40 / 440 / 2
     expected = [[500 - growth, 400 - growth, 900 + growth, 440 + growth]]
     assert iou(polygon_bounds(found.quads), expected).max() > 0.9

@@ -57,7 +57,7 @@ def rectangle(
 
 def read(answer: Answer, *quads: NDArray[np.float32]) -> tuple[list[float], Script]:
     script = Script(answer)
-    lines = read_lines(PICTURE, list(quads), script)  # type: ignore[arg-type]
+    lines = read_lines(PICTURE, list(quads), script)
     return [line.angle for line in lines], script
 
 
@@ -121,7 +121,7 @@ def test_letters_on_their_side_are_not_taken_for_an_ideograph() -> None:
         return ("IR", 0.76) if near(angle, 0) else ("园", 0.98) if near(angle, 90) or near(angle, -90) else ("JI", 0.3)
 
     script = Script(answer)
-    (line,) = read_lines(PICTURE, [rectangle(64, 60)], script)  # type: ignore[arg-type]
+    (line,) = read_lines(PICTURE, [rectangle(64, 60)], script)
     assert line.reading.text == "IR"
     assert line.angle == pytest.approx(0, abs=1)
 
@@ -166,7 +166,7 @@ def test_nothing_read_is_no_line() -> None:
 def test_the_page_angle_is_weighed_by_characters() -> None:
     script = Script(lambda angle: ("four" if near(angle, 90) else "twentytwo", 0.98))
     quads = [rectangle(400, 50, 0, (500, 200)), rectangle(300, 50, 80, (500, 600))]
-    lines = read_lines(PICTURE, quads, script)  # type: ignore[arg-type]
+    lines = read_lines(PICTURE, quads, script)
     assert abs(page_angle(lines)) < 60
     assert page_angle([]) == 0
     assert quad_angle(lines[0].quad) == pytest.approx(0, abs=1)

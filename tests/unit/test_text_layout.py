@@ -99,7 +99,7 @@ PAGE = arrange([[word("weak", 0, 0, 100, 20, 0.5), word("strong", 110, 0, 100, 2
 
 
 def filtered(**options: object) -> list[str]:
-    return texts(filter_words(PAGE, 1000, 500, **options))  # type: ignore[arg-type]
+    return texts(filter_words(PAGE, 1000, 500, **options))
 
 
 def test_no_filter_changes_nothing() -> None:

@@ -1,5 +1,7 @@
 """Cutting strips, decoding the recogniser's answer, and where words stand."""
 
+from typing import ClassVar
+
 import cv2
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ class Script:
     """Stands for the network: answers, for every strip, the classes written into its first row of pixels."""
 
     input_names = ("x",)
-    metadata = {"character": "\n".join(CHARACTERS) + "\n"}  # noqa: RUF012
+    metadata: ClassVar = {"character": "\n".join(CHARACTERS) + "\n"}
 
     def __init__(self) -> None:
         self.widths: list[tuple[int, int]] = []
@@ -43,7 +45,7 @@ def strip(*codes: int) -> NDArray[np.uint8]:
 
 
 def read(*strips: NDArray[np.uint8]) -> list[Reading]:
-    return Recognizer(Script()).read(strips)  # type: ignore[arg-type]
+    return Recognizer(Script()).read(strips)
 
 
 def test_repeats_and_blanks_are_dropped() -> None:
@@ -60,12 +62,12 @@ def test_every_character_has_the_best_probability_of_its_own_columns() -> None:
 
     class Fixed:
         input_names = ("x",)
-        metadata = {"character": "a\nb\n"}  # noqa: RUF012
+        metadata: ClassVar = {"character": "a\nb\n"}
 
         def run(self, feeds: object) -> list[NDArray[np.float32]]:
             return [scores]
 
-    (reading,) = Recognizer(Fixed()).read([strip(0)])  # type: ignore[arg-type]
+    (reading,) = Recognizer(Fixed()).read([strip(0)])
     assert reading.text == "ab"
     np.testing.assert_allclose(reading.probabilities, [0.7, 0.6], atol=1e-6)
 
@@ -97,7 +99,7 @@ def test_what_is_read_does_not_depend_on_the_company() -> None:
 
 def test_batches_are_bounded() -> None:
     script = Script()
-    Recognizer(script).read([strip(*[1, 0] * 50)] * 30)  # type: ignore[arg-type]
+    Recognizer(script).read([strip(*[1, 0] * 50)] * 30)
     assert sum(count for count, _ in script.widths) == 30
     assert all(count * width <= 2560 for count, width in script.widths)
 

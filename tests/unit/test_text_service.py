@@ -115,7 +115,7 @@ def test_videos_keep_words_of_80_percent_and_more_by_default(
     (analyser,) = Text().analysers(job, services)
     frame: Any = SimpleNamespace(picture=lambda longest: PICTURE)
     for _ in range(2):
-        assert [item["Id"] for item in analyser.members(frame)] == [0, 1]  # type: ignore[attr-defined]
+        assert [item["Id"] for item in analyser.members(frame)] == [0, 1]
     assert asked["words"].confidence == least
     assert (asked["regions"] is None) == (regions is None)
     if regions is not None:

@@ -34,7 +34,7 @@ def search(tmp_path: Path, source: MemorySource) -> Iterator[EmbeddedSearch]:
     search.close()
 
 
-def look(search: EmbeddedSearch, query: np.ndarray, limit: int = 10, least: float = -1.0) -> Matches:  # type: ignore[type-arg]
+def look(search: EmbeddedSearch, query: np.ndarray, limit: int = 10, least: float = -1.0) -> Matches:
     return search.search(COLLECTION, query, least=least, limit=limit, kind="faces")
 
 
@@ -73,7 +73,7 @@ def test_products_of_the_largest_codes_do_not_overflow() -> None:
 
 
 @pytest.mark.parametrize("query", [np.zeros(128), np.full(128, np.nan), np.full(128, np.inf)])
-def test_a_query_without_direction_is_refused(search: EmbeddedSearch, query: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_a_query_without_direction_is_refused(search: EmbeddedSearch, query: np.ndarray) -> None:
     with pytest.raises(ValueError, match="length"):
         look(search, query.astype(np.float32))
 
@@ -182,7 +182,7 @@ def test_a_vector_that_goes_during_the_search_takes_no_place(
     original = source.vectors
     removed = False
 
-    def vectors(collection: int, kind: str, numbers: list[int]):  # type: ignore[no-untyped-def]
+    def vectors(collection: int, kind: str, numbers: list[int]):
         nonlocal removed
         if not removed:
             removed = True
@@ -319,7 +319,7 @@ def test_rows_come_and_go_during_a_rewriting(tmp_path: Path, monkeypatch: pytest
     arrange = index_module.arrange
     query = faces(1, seed=3)[0]
 
-    def slow(*args):  # type: ignore[no-untyped-def]
+    def slow(*args):
         result = arrange(*args)
         source.remove(list(range(10, 600)))
         source.replace(700, query)

@@ -47,16 +47,16 @@ def rebuilt(tmp_path: Path, source: MemorySource) -> bool:
     changes: list[int] = []
     since = source.since
 
-    def record(collection: int, change: int, *rest: object, **more: object):  # type: ignore[no-untyped-def]
+    def record(collection: int, change: int, *rest: object, **more: object):
         changes.append(change)
-        return since(collection, change, *rest, **more)  # type: ignore[arg-type]
+        return since(collection, change, *rest, **more)
 
-    source.since = record  # type: ignore[method-assign,assignment]
+    source.since = record
     search = search_in(tmp_path, source)
     for limit in (1, 10, 4000):
         check(look(search, QUERY, limit), source.truth(QUERY, limit))
     search.close()
-    source.since = since  # type: ignore[method-assign]
+    source.since = since
     return 0 in changes
 
 

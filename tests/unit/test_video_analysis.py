@@ -161,7 +161,7 @@ def test_packed_observations_come_back() -> None:
     rows = [(0, b"abc"), (1, (1, 2.5, "x", None)), (7, {"boxes": np.arange(6, dtype=np.float32).reshape(2, 3)})]
     back = list(unpack(pack(rows)))
     assert back[:2] == rows[:2]
-    np.testing.assert_array_equal(back[2][1]["boxes"], rows[2][1]["boxes"])  # type: ignore[index, call-overload]
+    np.testing.assert_array_equal(back[2][1]["boxes"], rows[2][1]["boxes"])
     assert pack(rows) == pack(rows)
 
 

@@ -20,7 +20,7 @@ from openrek.vision.video.clock import regular_clock
 from openrek.vision.video.info import VideoInfo
 from openrek.vision.video.sketch import LOOK_BACK, SIGNATURE
 
-pytest.importorskip("scipy")
+pytest.importorskip("scipy", reason="following people needs SciPy")
 
 STEP = Fraction(1, 5)
 LOOKS, EMBEDDING = Looks(cast(Services, None)), cast(Model, None)

@@ -111,7 +111,7 @@ TURNS = [
 
 
 @pytest.mark.parametrize(("matrix", "turn"), TURNS)
-def test_the_display_matrix_turns_the_picture_upright(matrix: tuple[int, int, int, int], turn) -> None:  # type: ignore[no-untyped-def]
+def test_the_display_matrix_turns_the_picture_upright(matrix: tuple[int, int, int, int], turn) -> None:
     picture = np.zeros((64, 96, 3), np.uint8)
     picture[:24, :64] = (250, 40, 40)
     picture[40:, 80:] = (40, 40, 250)

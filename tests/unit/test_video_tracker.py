@@ -5,7 +5,7 @@ import pytest
 
 from openrek.vision.video.tracker import Tracker, TrackerSettings
 
-pytest.importorskip("scipy")
+pytest.importorskip("scipy", reason="following people needs SciPy")
 
 STEP = 0.2
 

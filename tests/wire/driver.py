@@ -163,7 +163,7 @@ def make_app(
 async def exchange(app: WireApp, request: dict[str, Any], chunks: Iterable[Part]) -> Client:
     client = Client(list(chunks))
     async with asyncio.timeout(20):
-        await app(request, client.receive, client.send)  # type: ignore[arg-type]
+        await app(request, client.receive, client.send)
     return client
 
 

@@ -6,7 +6,7 @@ The oracle is Python's own `re` with the model's patterns, beside the server's `
 import base64
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -303,7 +303,10 @@ def invalid(constraint: Constraint) -> st.SearchStrategy[Any]:
     if kind == "enum":
         return st.text(TEXT, max_size=30).filter(lambda text: text not in constraint.limit)
     if kind == "pattern":
-        keeps: Callable[[str], bool] = lambda text: not keeps_pattern(constraint.limit, text)  # noqa: E731
+
+        def keeps(text: str) -> bool:
+            return not keeps_pattern(constraint.limit, text)
+
         # what Python's Unicode does not know yet, the newer Unicode of the pattern engine may take for a letter
         return st.text(st.characters(codec="utf-8", exclude_categories=["Cn"]), max_size=80).filter(keeps)
     if shape.type_name == "float":

@@ -41,7 +41,7 @@ def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
         conv.kernel_size,
         conv.stride,
         conv.padding,
-        groups=conv.groups,  # type: ignore[arg-type]
+        groups=conv.groups,
     )
     both.weight.data = conv.weight.data * scale.data[:, None, None, None]
     assert both.bias is not None
@@ -89,7 +89,7 @@ class Service(nn.Module):
         self.attributes.weight.data = weight[:count] * slope[:, None]
         self.attributes.bias.data = bias[:count] * slope + shift
         self.age.weight.data, self.age.bias.data = weight[count:-kinds], bias[count:-kinds]
-        temperature = float(calibration["temperature"])  # type: ignore[arg-type]
+        temperature = float(calibration["temperature"])
         self.emotions.weight.data, self.emotions.bias.data = weight[-kinds:] / temperature, bias[-kinds:] / temperature
         self.landmarks = copy.deepcopy(net.landmarks)
         self.register_buffer("mirrored", torch.from_numpy(MIRRORED))

@@ -59,7 +59,7 @@ def teach(cache: Path, run: Path) -> None:
             columns["age"][rows] = said.age.softmax(1).numpy()
             columns["emotion"][rows] = emotion.softmax(1).numpy()
             columns["points"][rows] = said.points.numpy() + MARGIN
-    np.savez(cache / "taught.npz", **columns)  # type: ignore[arg-type]
+    np.savez(cache / "taught.npz", **columns)
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ class Service(nn.Module):
 
 def _keep(branch: nn.Module, classes: list[int]) -> None:
     """Leave only these classes in a branch."""
-    for level in branch.levels:  # type: ignore[union-attr]
+    for level in branch.levels:
         old = level.classes
         level.classes = nn.Conv2d(old.in_channels, len(classes), 1)
         level.classes.weight.data, level.classes.bias.data = old.weight.data[classes], old.bias.data[classes]

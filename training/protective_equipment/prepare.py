@@ -146,7 +146,7 @@ def nothing(heads: list[Head], samples: list[Sample], count: int = 1500) -> list
         if geometry.intersection(geometry.expand(place, 1.5), sample.boxes.boxes[heady]).sum() > 0:
             continue
         box = tuple(float(value) for value in place[0])
-        patch, (head,) = cut(np.asarray(sample.pixels), box)  # type: ignore[arg-type]
+        patch, (head,) = cut(np.asarray(sample.pixels), box)
         assert head is not None
         result.append(Head("nothing", sample.group, sample.side, patch, head, present=0, hat=0, mask=0))
     return result

@@ -84,7 +84,7 @@ def read(path: Path) -> list[Head]:
 
     def box(name: str, number: int) -> Box | None:
         values = data[name][number]
-        return None if np.isnan(values).any() else tuple(float(value) for value in values)  # type: ignore[return-value]
+        return None if np.isnan(values).any() else tuple(float(value) for value in values)
 
     heads = []
     for number, (shape, end) in enumerate(zip(data["shapes"], ends, strict=True)):

