@@ -3,7 +3,6 @@
 import base64
 import configparser
 import io
-import os
 import re
 import secrets
 import string
@@ -18,6 +17,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from openrek.store.database import Database
 from openrek.store.errors import StoreError
+from openrek.store.private_file import place
 from openrek.store.schema import access_keys, now_ms
 
 FIRST_LABEL: Final = "made by the first start"
@@ -173,26 +173,7 @@ def _write_credentials(path: Path, access_key_id: str, secret: str, region: str 
     parser[PROFILE] = values
     content = io.StringIO()
     parser.write(content)
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            with open(descriptor, "w", encoding="utf-8") as file:
-                file.write(content.getvalue())
-                file.flush()
-                os.fsync(file.fileno())
-            try:
-                os.link(temporary, path)  # unlike a rename, never over another file
-            except FileExistsError:
-                return False
-        finally:
-            temporary.unlink()
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        return place(path, content.getvalue().encode())
     except OSError as error:
         raise StoreError(f"cannot write the key pair to {path}: {error.strerror or error}") from error
-    return True

@@ -6,10 +6,8 @@ put under another's.
 """
 
 import hashlib
-import os
 import secrets
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +18,7 @@ from sqlalchemy import delete, func, select
 from openrek.store.copies import copies_of
 from openrek.store.database import Database
 from openrek.store.errors import StoreError
+from openrek.store.private_file import place
 from openrek.store.schema import face_crops, faces
 
 KEY_BYTES: Final = 32
@@ -51,7 +50,7 @@ class CropKey:
         """
         try:
             if make and not path.exists():
-                _make(path)
+                place(path, f"{secrets.token_hex(KEY_BYTES)}\n".encode())
             return cls(bytes.fromhex(path.read_text().strip()))
         except FileNotFoundError as error:
             raise CropKeyError(
@@ -79,26 +78,6 @@ class CropKey:
             return self._cipher.decrypt(nonce, text, face_id.encode())
         except InvalidTag as error:
             raise CropKeyError(f"the kept crop of the face {face_id} is damaged") from error
-
-
-def _make(path: Path) -> None:
-    """Put a new key in place, whole and durably, unless another process was faster."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    try:
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as file:
-            file.write(secrets.token_hex(KEY_BYTES) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        with suppress(FileExistsError):
-            os.link(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 class FaceCrops:

@@ -2,10 +2,11 @@
 
 import errno
 import os
-import secrets
 import sqlite3
 import time
 from pathlib import Path
+
+from openrek.store.private_file import place
 
 
 def make_private_file(path: Path) -> None:
@@ -14,20 +15,8 @@ def make_private_file(path: Path) -> None:
     The file itself is never opened here: closing it would drop the locks that other connections of this process hold
     on it (https://www.sqlite.org/howtocorrupt.html, 2.2). Raises OSError: it cannot be made, or not be written.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not path.exists():
-        temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        try:
-            os.link(temporary, path)  # unlike a rename, never over another file
-        except FileExistsError:
-            pass
-        except OSError as error:
-            if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS):  # no hard links: exFAT, some shares
-                raise
-            temporary.rename(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        place(path, b"")
     if path.stat().st_mode & 0o077:
         path.chmod(0o600)
     if not os.access(path, os.R_OK | os.W_OK):
