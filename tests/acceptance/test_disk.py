@@ -1,9 +1,6 @@
 """A server whose disk takes no more: each refusal says so, what was acknowledged stays, and it goes on afterwards."""
 
 import resource
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +9,9 @@ from botocore.exceptions import ClientError
 
 from tests.acceptance.pictures import People
 from tests.acceptance.test_collections_crash import impatient, killed_server
+from tests.full_disk import no_more_space
 
 pytestmark = pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limits of another process need Linux")
-
-
-@contextmanager
-def no_more_space(process: int) -> Iterator[None]:
-    """No file of another process may grow, as on a full disk."""
-    assert sys.platform == "linux"
-    before = resource.prlimit(process, resource.RLIMIT_FSIZE)
-    resource.prlimit(process, resource.RLIMIT_FSIZE, (1024, before[1]))
-    try:
-        yield
-    finally:
-        resource.prlimit(process, resource.RLIMIT_FSIZE, before)
 
 
 def test_indexing_on_a_disk_that_takes_no_more(photos: dict[str, Path], tmp_path: Path) -> None:

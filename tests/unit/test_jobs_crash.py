@@ -16,6 +16,7 @@ from sqlalchemy import select
 
 from openrek.jobs import JobStore, Status
 from openrek.store.schema import job_notices, job_results, jobs
+from tests.full_disk import no_more_space
 from tests.jobs_kit import House, make_clip
 from tests.jobs_processes import house_at
 
@@ -52,6 +53,20 @@ def server(home: Path) -> Iterator[subprocess.Popen[bytes]]:
         yield process
     finally:
         process.terminate()
+        process.wait(timeout=60)
+
+
+@contextmanager
+def worker(home: Path, name: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker of its own; at the end its standard input closes, and it stops."""
+    command = [sys.executable, "-m", "tests.jobs_processes", "worker", str(home), name]
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE)
+    try:
+        yield process
+    finally:
+        assert process.stdin is not None
+        process.send_signal(signal.SIGCONT)  # where a test stopped it
+        process.stdin.close()
         process.wait(timeout=60)
 
 
@@ -153,10 +168,6 @@ def test_a_stopped_process_that_wakes_up_late_writes_nothing(tmp_path: Path) -> 
     house.work()
     expected = results(house)[undisturbed]
 
-    def worker(name: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "tests.jobs_processes", "worker", str(tmp_path), name]
-        return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE)
-
     store = JobStore(house.database)
     job_id = house.submit()
 
@@ -165,24 +176,13 @@ def test_a_stopped_process_that_wakes_up_late_writes_nothing(tmp_path: Path) -> 
         assert job is not None
         return job.status
 
-    sleeper = worker("sleeper")
-    try:
+    with worker(tmp_path, "sleeper") as sleeper:
         until(lambda: bool(store.find(job_id).started_ms), "the job was not begun")
         sleeper.send_signal(signal.SIGSTOP)
-        other = worker("other")
-        try:
+        with worker(tmp_path, "other"):
             until(lambda: status() is Status.SUCCEEDED, "the other worker did not take over")
             sleeper.send_signal(signal.SIGCONT)
             time.sleep(0.5)
-        finally:
-            assert other.stdin is not None
-            other.stdin.close()
-            other.wait(timeout=60)
-    finally:
-        sleeper.send_signal(signal.SIGCONT)
-        assert sleeper.stdin is not None
-        sleeper.stdin.close()
-        sleeper.wait(timeout=60)
     assert results(house)[job_id] == expected
     house.database.close()
 
@@ -196,29 +196,21 @@ def test_a_full_disk_in_the_middle_of_a_job_costs_time_alone(tmp_path: Path) -> 
     house.work()
     expected = results(house)[undisturbed]
     store, job_id = JobStore(house.database), house.submit()
-    command = [sys.executable, "-m", "tests.jobs_processes", "worker", str(tmp_path), "cramped"]
-    worker = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE)
 
     def done() -> tuple[Status, int]:
         job = store.find(job_id)
         assert job is not None
         return job.status, job.chunks_done
 
-    try:
+    with worker(tmp_path, "cramped") as process:
         until(lambda: done()[1] > 0, "the job was not begun")
-        before = resource.prlimit(worker.pid, resource.RLIMIT_FSIZE)
-        resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (1024, before[1]))
-        full = done()
-        time.sleep(2.5)  # longer than a lease
-        assert worker.poll() is None
-        assert done()[0] is Status.IN_PROGRESS
-        assert done()[1] - full[1] <= 1  # what was being written just then
-        resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, before)
+        with no_more_space(process.pid):
+            full = done()
+            time.sleep(2.5)  # longer than a lease
+            assert process.poll() is None
+            assert done()[0] is Status.IN_PROGRESS
+            assert done()[1] - full[1] <= 1  # what was being written just then
         until(lambda: done()[0] is not Status.IN_PROGRESS, "the job did not go on")
-    finally:
-        assert worker.stdin is not None
-        worker.stdin.close()
-        worker.wait(timeout=60)
     assert done()[0] is Status.SUCCEEDED
     assert results(house)[job_id] == expected
     house.database.close()
