@@ -108,8 +108,8 @@ def ours() -> Pipeline:
         picture = Picture(pixels, pixels.shape[1], pixels.shape[0])
         faces = detect_faces(picture, runtime)
         if len(faces):
-            face_attributes(picture, faces, runtime, set(Trait))
-            embed_faces(picture, faces, runtime)
+            found = face_attributes(picture, faces, runtime, set(Trait))
+            embed_faces(picture, faces, runtime, thirty=found.landmarks)
         return faces.boxes.astype(np.float64)
 
     return run

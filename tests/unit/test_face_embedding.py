@@ -26,7 +26,7 @@ from openrek.vision.faces.embedding import (
     raw_embeddings,
 )
 from openrek.vision.faces.similarity import Scale, cosine_for, scale_of, similarity
-from openrek.vision.image import Picture
+from openrek.vision.image import Picture, load_image
 from openrek.vision.runtime import Runtime
 from openrek.vision.runtime.cards import Card
 from openrek.vision.runtime.catalogue import Catalogue
@@ -198,6 +198,17 @@ def test_a_second_crop_holds_the_corners_of_the_eyes_and_the_base_of_the_nose_wh
     for x, y in how.corners:
         assert crop[round(float(y)), round(float(x))].min() > 200
     assert (crop > 0).mean() < 0.02
+
+
+def test_landmarks_that_are_known_are_not_read_again(runtime: Runtime, photos: dict[str, Path]) -> None:
+    picture = load_image(photos["astronaut"])
+    found = detect_faces(picture, runtime)
+    thirty = attributes.landmarks_30(picture.pixels, found.landmarks, runtime)
+    asked = attributes.face_attributes(picture, found, runtime, {attributes.Trait.LANDMARKS})
+    assert asked.landmarks == pytest.approx(thirty)
+    alone = embed_faces(picture, found, runtime)
+    assert embed_faces(picture, found, runtime, thirty=thirty) == pytest.approx(alone)
+    assert embed_faces(picture, found, runtime, thirty=thirty + 9) != pytest.approx(alone, abs=1e-3)
 
 
 @pytest.mark.parametrize("flip", [False, True, "second"])

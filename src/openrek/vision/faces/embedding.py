@@ -74,15 +74,18 @@ class Reading:
         return cls(size, points, flip, centre, corners)
 
 
-def embed_faces(picture: Picture, faces: Faces, runtime: Runtime, *, model: str = FACE_MODEL) -> Floats:
+def embed_faces(
+    picture: Picture, faces: Faces, runtime: Runtime, *, model: str = FACE_MODEL, thirty: Floats | None = None
+) -> Floats:
     """One vector a face, (N, D), each of length 1 (D = 128 with the default model), in the faces' order.
 
+    thirty: the faces' LANDMARKS_30 (N, 30, 2) in pixels, where `face_attributes` has read them; else they are read here.
     Raises ModelUnavailableError where a model's file cannot be had, CardError where its card does not say how a face is
     read.
     """
     loaded = runtime.model(model)
     reading = Reading.of(loaded.card)
-    return embed_crops(loaded, cut_out(picture.pixels, faces.landmarks, reading, runtime), reading)
+    return embed_crops(loaded, cut_out(picture.pixels, faces.landmarks, reading, runtime, thirty), reading)
 
 
 def embed_crops(loaded: Model, crops: NDArray[np.uint8], reading: Reading) -> Floats:
@@ -96,12 +99,15 @@ def embed_crops(loaded: Model, crops: NDArray[np.uint8], reading: Reading) -> Fl
     return finished(raw.reshape(len(ways), len(crops), raw.shape[1]).sum(axis=0), reading.centre)
 
 
-def cut_out(pixels: NDArray[np.uint8], landmarks: Floats, reading: Reading, runtime: Runtime) -> NDArray[np.uint8]:
+def cut_out(
+    pixels: NDArray[np.uint8], landmarks: Floats, reading: Reading, runtime: Runtime, thirty: Floats | None = None
+) -> NDArray[np.uint8]:
     """The crops (N, K, size, size, 3) of faces with `landmarks` (N, 5, 2): by these and, where K is 2, by the corners;
     black where they reach beyond the picture. Raises ModelUnavailableError as `embed_faces` does."""
     matrices = [align.similarity(landmarks, reading.points)]
     if reading.corners is not None:
-        thirty = landmarks_30(pixels, landmarks, runtime)
+        if thirty is None:
+            thirty = landmarks_30(pixels, landmarks, runtime)
         found = np.concatenate([thirty[:, _EYES], thirty[:, _NOSTRILS].mean(axis=1, keepdims=True)], axis=1)
         matrices.append(align.similarity(found, reading.corners))
     crops = np.zeros((len(landmarks), len(matrices), reading.size, reading.size, 3), np.uint8)
