@@ -10,10 +10,12 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+from openrek.cli import detect
 from openrek.cli.main import app
 from openrek.contract.errors import InvalidParameterException
 from openrek.service import operation
 from openrek.settings import Settings
+from openrek.vision import protective_equipment
 
 BOX = {"Left": 0.25, "Top": 0.25, "Width": 0.5, "Height": 0.5}
 PLACE = "0.250, 0.250  0.500 x 0.500"
@@ -145,3 +147,7 @@ def test_a_refusal_names_the_photo(operations: Operations, photo: str) -> None:
     result = call("faces", photo, status=1)
     assert f"{photo}: each side must have at least 80" in " ".join(result.stderr.split())
     assert "1 of 1 photos could not be read" in result.stderr
+
+
+def test_the_covers_that_can_be_required_are_those_that_are_seen() -> None:
+    assert {cover.value for cover in detect.Cover} == {cover.value for cover in protective_equipment.Cover}

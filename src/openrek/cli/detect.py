@@ -45,7 +45,8 @@ LOCAL_FILE_LIMIT = 1 << 30
 
 
 class Cover(StrEnum):
-    """Kinds of protective equipment by what they cover."""
+    """Kinds of protective equipment by what they cover: those of `vision.protective_equipment.Cover`, whose import would
+    load the vision libraries before every command."""
 
     FACE_COVER = "FACE_COVER"
     HAND_COVER = "HAND_COVER"

@@ -79,7 +79,7 @@ def embed_faces(
 ) -> Floats:
     """One vector a face, (N, D), each of length 1 (D = 128 with the default model), in the faces' order.
 
-    thirty: the faces' LANDMARKS_30 (N, 30, 2) in pixels, where `face_attributes` has read them; else they are read here.
+    thirty: the faces' LANDMARKS_30 (N, 30, 2) in pixels, where `face_attributes` has read them.
     Raises ModelUnavailableError where a model's file cannot be had, CardError where its card does not say how a face is
     read.
     """
