@@ -45,8 +45,8 @@ LOCAL_FILE_LIMIT = 1 << 30
 
 
 class Cover(StrEnum):
-    """Kinds of protective equipment by what they cover: those of `vision.protective_equipment.Cover`, an import of which
-    would load the vision libraries before every command."""
+    """Protective equipment by what it covers: as `vision.protective_equipment.Cover`, an import of which would load
+    the vision libraries before every command."""
 
     FACE_COVER = "FACE_COVER"
     HAND_COVER = "HAND_COVER"
