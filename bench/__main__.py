@@ -1,7 +1,8 @@
 """`python -m bench [--write FILE]`: the server's speed, memory and start-up, all in one run, as ratios where it can be.
 
 (a) ListCollections against a bare Starlette JSON echo under the same uvicorn;
-(b) the three vision operations through boto3 and HTTP against the same calls in this process, in turns;
+(b) five vision operations through boto3 and HTTP against the same calls in this process, in turns, and those against
+    the time of the networks' runs alone;
 (c) throughput and latency at 1, 2, 4 and 8 concurrent clients;
 (d) start-up time and resident memory;
 (e) faces a second against dlib's pipeline (bench.face_pipeline), and search among many faces (bench.search).
@@ -25,11 +26,15 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from botocore import xform_name
+
 from bench import load
 from bench.photo import photo_1080p
+from bench.raw_time import raw_time
 from openrek.cli.demo import boto3_client, running_server
 
 OPERATIONS = ("DetectFaces", "DetectLabels", "DetectText")
+PICTURE_OPERATIONS = (*OPERATIONS, "DetectModerationLabels", "DetectProtectiveEquipment")
 TITLE = "# Benchmarks\n\nWritten by `make bench`; medians. Compare ratios, not absolutes."
 
 
@@ -172,7 +177,7 @@ def request_rate(seconds: float) -> str:
 
 
 def in_process(photo: bytes) -> tuple[dict[str, Callable[[], Any]], Callable[[], None]]:
-    """The three operations as direct calls of their handlers in this process, and what closes them."""
+    """The operations as direct calls of their handlers in this process, and what closes them."""
     from openrek.contract.call import Call, Caller
     from openrek.service.operation import load_operations
     from openrek.service.services import Services
@@ -191,17 +196,13 @@ def in_process(photo: bytes) -> tuple[dict[str, Callable[[], Any]], Callable[[],
         services.close()
         home.cleanup()
 
-    return {name: direct(name) for name in OPERATIONS}, close
+    return {name: direct(name) for name in PICTURE_OPERATIONS}, close
 
 
-def http_calls(client: Any, photo: bytes) -> dict[str, Callable[[], Any]]:
-    """The three operations through boto3."""
-    image = {"Bytes": photo}
-    return {
-        "DetectFaces": lambda: client.detect_faces(Image=image),
-        "DetectLabels": lambda: client.detect_labels(Image=image),
-        "DetectText": lambda: client.detect_text(Image=image),
-    }
+def http_call(client: Any, operation: str, photo: bytes) -> Callable[[], Any]:
+    """An operation through boto3."""
+    method = getattr(client, xform_name(operation))
+    return lambda: method(Image={"Bytes": photo})
 
 
 def timed(call: Callable[[], Any]) -> float:
@@ -215,18 +216,25 @@ def http_overhead(photo: bytes, rounds: int) -> str:
     rows = []
     direct, close = in_process(photo)
     with running_server() as (url, credentials):
-        through = http_calls(boto3_client(url, credentials), photo)
-        for name in OPERATIONS:
+        client = boto3_client(url, credentials)
+        for name in PICTURE_OPERATIONS:
+            through = http_call(client, name, photo)
             for _ in range(2):
                 direct[name]()
-                through[name]()
-            pairs = [(timed(direct[name]), timed(through[name])) for _ in range(rounds)]
-            here, there = median(a for a, _ in pairs), median(b for _, b in pairs)
-            rows.append([name, f"{here * 1000:.0f} ms", f"{there * 1000:.0f} ms", f"**{there / here:.2f}x**"])
+                through()
+            turns = []
+            for _ in range(rounds):
+                with raw_time() as spent:
+                    here = timed(direct[name])
+                turns.append((spent(), here, timed(through)))
+            raw, here, there = (median(column) for column in zip(*turns, strict=True))
+            times = [f"{seconds * 1000:.0f} ms" for seconds in (raw, here, there)]
+            rows.append([name, *times, f"{here / raw:.2f}x", f"**{there / here:.2f}x**"])
     close()
+    header = ["operation", "networks alone", "in process", "through HTTP", "in process / networks", "HTTP / in process"]
     return (
         f"## HTTP end to end (boto3) against the same call in process, 1920x1080 JPEG of {len(photo) // 1000} kB\n\n"
-        + table(["operation", "in process", "through HTTP", "ratio"], rows)
+        + table(header, rows)
     )
 
 
@@ -261,7 +269,7 @@ def memory(photo: bytes) -> str:
         client = boto3_client(url, credentials)
         pid = server_pid(credentials)
         rows.append(["just started", f"{resident(pid):.0f} MB"])
-        for call in http_calls(client, photo).values():
+        for call in [http_call(client, name, photo) for name in OPERATIONS]:
             call()
         rows.append(["after one call of each of the three operations, 1080p", f"{resident(pid):.0f} MB"])
         for name in OPERATIONS:

@@ -7,41 +7,18 @@ traits and the heads. The rest is decoding, resizing, joining evidence and build
 
 import argparse
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from statistics import median
-from typing import Any
 
 from platformdirs import user_cache_path
 
 from bench.photo import photo_1080p
+from bench.raw_time import raw_time
 from openrek.service.labels import LabelFilter, label_members
 from openrek.vision.image import open_image
 from openrek.vision.labels import FACE_SEARCH_SIDE, PICTURE_SIDE, detect_labels
 from openrek.vision.look import Look
 from openrek.vision.objects import MODEL
-from openrek.vision.runtime import Model, Runtime
-
-
-@contextmanager
-def raw_time() -> Iterator[Callable[[], float]]:
-    """Counts the seconds that models run; the value so far is what is yielded gives."""
-    spent = 0.0
-    run = Model.run
-
-    def counted(self: Model, *arguments: Any, **options: Any) -> Any:
-        nonlocal spent
-        started = time.perf_counter()
-        try:
-            return run(self, *arguments, **options)
-        finally:
-            spent += time.perf_counter() - started
-
-    Model.run = counted
-    try:
-        yield lambda: spent
-    finally:
-        Model.run = run
+from openrek.vision.runtime import Runtime
 
 
 def once(photo: bytes, runtime: Runtime, detector: str) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """The runtime: loading once, running from many threads, unloading when idle, batching."""
 
 import gc
+import platform
 import subprocess
 import sys
 import threading
@@ -23,6 +24,7 @@ from openrek.vision.runtime import (
     ModelUnavailableError,
     Runtime,
     UnknownModelError,
+    subnormals,
 )
 from openrek.vision.runtime import runtime as module
 from openrek.vision.runtime.batching import Batcher
@@ -125,6 +127,32 @@ def test_a_model_runs(make: Callable[..., Runtime]) -> None:
 def test_wrong_inputs_are_one_sentence(make: Callable[..., Runtime], feeds: Any, outputs: Any) -> None:
     with pytest.raises(ModelRunError, match=r"^The model 'double' cannot be run: [^\n]+\.$"):
         make().model("double").run(feeds, outputs)
+
+
+def test_subnormal_numbers_are_zero_while_a_model_runs_and_only_then(tmp_path: Path) -> None:
+    (tmp_path / "tiny.onnx").write_bytes(tiny_model(1e-30))
+    session = Session("tiny", tmp_path / "tiny.onnx", threads=1)
+    answers: list[Any] = []
+
+    def ask() -> (
+        None
+    ):  # in a thread of its own: ONNX Runtime sets the mode in the first one that makes a session, for good
+        answers.append(session.run({"x": np.array([[1e-12, 1.0, 0.0]], np.float32)})[0])
+        answers.append(np.float32(1e-30) * np.full(4, 1e-12, np.float32))
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join()
+    within, after = answers
+    assert within[0, 1] == np.float32(1e-30)
+    assert within[0, 0] == 0 or sys.platform != "linux" or platform.machine() != "x86_64"
+    assert (after > 0).all()
+
+
+def test_subnormal_numbers_come_back_after_a_failure() -> None:
+    with pytest.raises(ZeroDivisionError), subnormals.as_zero():
+        raise ZeroDivisionError
+    assert np.float32(1e-30) * np.float32(1e-12) > 0
 
 
 def test_unknown_and_missing_models(make: Callable[..., Runtime], cards: Path) -> None:

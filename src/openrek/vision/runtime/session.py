@@ -1,14 +1,14 @@
 """ONNX Runtime sessions.
 
 The settings were chosen by measurement (see docs/decisions/0005-model-runtime.md): threads that sleep rather than spin
-while they wait, and one memory arena for all sessions.
+while they wait, subnormal numbers as zero, and one memory arena for all sessions.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from openrek.vision.runtime import memory
+from openrek.vision.runtime import memory, subnormals
 from openrek.vision.runtime.errors import ModelRunError
 
 if TYPE_CHECKING:
@@ -38,9 +38,13 @@ class Session:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry(*subnormals.SESSION_ENTRY)
         memory.share(options)
         try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=list(execution_providers()))
+            with (
+                subnormals.as_zero()
+            ):  # and back: ONNX Runtime would leave the mode on in the first thread that comes here
+                self._session = onnxruntime.InferenceSession(str(path), options, providers=list(execution_providers()))
         except Exception as error:
             raise ModelRunError(f"The model {name!r} ({path}) cannot be loaded: {_reason(error)}.") from error
         self._name = name
@@ -54,9 +58,10 @@ class Session:
     def run(self, feeds: "Mapping[str, NDArray[Any]]", outputs: Sequence[str] | None = None) -> "list[NDArray[Any]]":
         """The outputs named (default: all, in the file's order) for one set of inputs. Raises ModelRunError."""
         try:
-            results: list[NDArray[Any]] = self._session.run(
-                None if outputs is None else list(outputs), dict(feeds), self._run_options
-            )
+            with subnormals.as_zero():
+                results: list[NDArray[Any]] = self._session.run(
+                    None if outputs is None else list(outputs), dict(feeds), self._run_options
+                )
         except Exception as error:
             raise ModelRunError(f"The model {self._name!r} cannot be run: {_reason(error)}.") from error
         return results
