@@ -152,6 +152,7 @@ class VideoReader:
             meters = {stream.index: LoudnessMeter(step) for stream in streams}
             if not meters:
                 return Loudness(step, np.zeros(0, np.float32))
+            zero = float(self._zero)
             container.streams.video[0].discard = Discard.all  # spare the demuxer the pictures
             for packet in packets(container, *streams):
                 if packet is None:
@@ -161,8 +162,8 @@ class VideoReader:
                 except FFmpegError:
                     continue
                 for frame in cast("list[av.AudioFrame]", decoded):
-                    if frame.pts is not None and frame.time_base is not None:
-                        meters[packet.stream_index].add(frame, frame.pts * frame.time_base - self._zero)
+                    if (time := frame.time) is not None:
+                        meters[packet.stream_index].add(frame, time - zero)
             return Loudness(step, loudest(meter.dbfs() for meter in meters.values()))
         finally:
             container.close()

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 SILENCE = -120.0
 """dBFS reported for blocks without any sound (or no sound track there)."""
 
+_TOGETHER = 64
+"""Frames, at most, that are measured at a time."""
+_NO_GAP = 0.001
+"""Seconds by which the start of a frame may differ from the end of the one before it and still follow it."""
 _FULL_SCALE = {"u8": 128.0, "s16": 32768.0, "s32": 2147483648.0, "flt": 1.0, "dbl": 1.0}
 
 
@@ -37,39 +41,61 @@ class Loudness:
 
 
 class LoudnessMeter:
-    """Adds up the energy of decoded audio in blocks of time."""
+    """Adds up the energy of decoded audio in blocks of time.
+
+    Frames that follow one another are measured some at a time: most of them hold a few hundredths of a second.
+    """
 
     def __init__(self, step: Fraction) -> None:
         self.step = step
         self._energy: NDArray[np.float64] = np.zeros(1024)
         self._samples: NDArray[np.int64] = np.zeros(1024, np.int64)
         self._blocks = 0
+        self._waiting: list[NDArray[Any]] = []
+        self._kind: tuple[str, int, int] = ("", 0, 0)
+        self._start = self._end = 0.0
 
-    def add(self, frame: "av.AudioFrame", start: Fraction) -> None:
+    def add(self, frame: "av.AudioFrame", start: float) -> None:
         """frame: decoded samples; start: the time of the first one in seconds."""
-        kind = frame.format.name.removesuffix("p")
-        samples = np.asarray(frame.to_ndarray()).astype(np.float32)  # planar (channels, n) or packed (1, n * channels)
-        if frame.format.is_packed:
-            samples = samples.reshape(-1, frame.layout.nb_channels).T
+        kind = frame.format.name, frame.layout.nb_channels, frame.sample_rate
+        follows = abs(start - self._end) <= _NO_GAP and len(self._waiting) < _TOGETHER
+        if self._waiting and not (follows and kind == self._kind):
+            self._measure()
+        if not self._waiting:
+            self._start, self._kind = start, kind
+        self._waiting.append(np.asarray(frame.to_ndarray()))  # planar (channels, n) or packed (1, n * channels)
+        self._end = start + frame.samples / frame.sample_rate
+
+    def _measure(self) -> None:
+        """Add what waits, which is samples of one kind without a gap."""
+        if not self._waiting:
+            return
+        name, channels, rate = self._kind
+        samples = np.concatenate(self._waiting, axis=1).astype(np.float32)
+        self._waiting = []
+        if not name.endswith("p"):
+            samples = samples.reshape(-1, channels).T
+        kind = name.removesuffix("p")
         if kind == "u8":
             samples -= 128.0
         energy = np.square(samples / _FULL_SCALE.get(kind, 1.0)).mean(axis=0, dtype=np.float64)
-        length = self.step * frame.sample_rate
-        first = start * frame.sample_rate
-        # block of each sample, from the exact position of the first one
-        position = float(first / length) + np.arange(energy.size) / float(length)
-        block = np.maximum(position.astype(np.int64), 0)
-        low, high = int(block[0]), int(block[-1]) + 1
-        if high > self._energy.size:
-            grown = max(high, self._energy.size * 2)
+        count, length = energy.size, float(self.step * rate)
+        first = round(self._start * rate, 6)
+        low, high = (max(0, int(place // length)) for place in (first, first + count - 1))
+        # the first sample of each block, from the exact position of the first of all
+        inner = np.ceil(np.arange(low + 1, high + 1) * length - first)
+        bounds = np.concatenate([[0.0], np.clip(inner, 0, count), [count]]).astype(np.int64)
+        if high >= self._energy.size:
+            grown = max(high + 1, self._energy.size * 2)
             self._energy = np.concatenate([self._energy, np.zeros(grown - self._energy.size)])
             self._samples = np.concatenate([self._samples, np.zeros(grown - self._samples.size, np.int64)])
-        self._energy[low:high] += np.bincount(block - low, energy, high - low)
-        self._samples[low:high] += np.bincount(block - low, minlength=high - low)
-        self._blocks = max(self._blocks, high)
+        self._energy[low : high + 1] += np.diff(np.concatenate([[0.0], energy.cumsum()])[bounds])
+        self._samples[low : high + 1] += np.diff(bounds)
+        self._blocks = max(self._blocks, high + 1)
 
     def dbfs(self) -> NDArray[np.float32]:
         """(blocks,) level of each block so far."""
+        self._measure()
         mean = self._energy[: self._blocks] / np.maximum(self._samples[: self._blocks], 1)
         level = 10 * np.log10(np.maximum(mean, 10 ** (SILENCE / 10)))
         return np.asarray(level, np.float32)
