@@ -227,6 +227,13 @@ def test_each_instance_has_colours_where_colours_are_asked_for(ask: Any) -> None
 # --- limits and edges -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("photo", ["page", "text"])
+def test_a_page_is_a_document_and_not_outdoors(ask: Any, photo: str) -> None:
+    found = names(ask(photo))
+    assert {"Document", "Text"} <= set(found)
+    assert not {"Outdoors", "Indoors"} & set(found)
+
+
 def test_max_labels(ask: Any) -> None:
     everything = names(ask("astronaut", MinConfidence=0))
     assert 50 < len(everything) <= 1000

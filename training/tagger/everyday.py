@@ -9,7 +9,8 @@ src/openrek/vision/models/everyday.onnx and prints the table its card shows.
 
 Each head is a logistic regression on the embedding of the whole picture. A picture is learned twice, as it is and
 reduced to 64 pixels, so that the small scenes teach scenes and not smallness. What a label does not settle (whether a
-photo of the sea shows sky) takes no part. In use a head's score is the mean of the whole picture's and of the best
+photo of the sea shows sky) takes no part. Documents are taught by pages that `pages.py` draws, which also say that a
+page is neither outdoors nor indoors. In use a head's score is the mean of the whole picture's and of the best
 region's; a second logistic regression on scores of pictures left out (five folds) makes it a probability, which is
 lowered where fewer than 80 % of what is given at the default 55 % are right. Photos of daily life show more sky, trees
 and houses than these pictures, and smaller ones: what COCO annotates is shifted by one number a concept, which is
@@ -32,6 +33,7 @@ from sklearn.metrics import average_precision_score
 import openrek.vision.models
 from openrek.vision.runtime.session import Session
 from training.tagger.heads import embed, pooled, read, write
+from training.tagger.pages import pages
 from training.tagger.photos import GROUND, panoptic
 
 HERE = Path(__file__).parent
@@ -39,7 +41,7 @@ MODELS = Path(openrek.vision.models.__path__[0])
 # fmt: off
 CONCEPTS = (
     "Outdoors", "Indoors", "Water", "Sky", "Grass", "Tree", "Plant", "Flower", "Mountain", "Rock", "Sand", "Beach",
-    "Snow", "Street", "Road", "Building", "Crowd", "Night", "Person", "Sea", "Forest",
+    "Snow", "Street", "Road", "Building", "Crowd", "Night", "Person", "Sea", "Forest", "Document",
 )
 SCENES = {  # what a scene shows, and what it may show; everything else it does not
     "buildings": ("Outdoors Building", "Indoors Water Sky Grass Tree Plant Street Road Person Crowd Night Flower"),
@@ -51,9 +53,13 @@ SCENES = {  # what a scene shows, and what it may show; everything else it does 
     "sea": ("Outdoors Water Sea", "Sky Sand Beach Mountain Rock Person Night Building Plant Tree Grass Snow"),
     "street": ("Outdoors Street Road", "Building Sky Tree Plant Person Crowd Night Grass Flower Water Snow"),
 }
-# fmt: on
 SCENE_PICTURES, SCENE_WEIGHT, SMALL_WEIGHT = 100, 0.25, 0.7  # of each scene; of a scene, of a reduced copy
 SMALL = 64
+PAGES, PAGE_WEIGHT = 280, 0.7
+LETTERED = {  # ImageNet's classes of which some pictures are pages: crossword, book jacket, comic book, menu ...
+    "n03291819", "n06359193", "n06596364", "n06785654", "n07248320", "n07565083"
+}
+# fmt: on
 ALSO = {"Plant": ("Tree", "Grass", "Flower", "Potted Plant")}
 LEAST_SHARE = 0.02  # of a photo; what covers less is neither there nor absent
 SHIFT_DEVIATION = 0.5
@@ -67,12 +73,14 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """One picture: embeddings (R, 1280), the whole first; truth (K,) 1, 0 or NaN; its fold; its weight."""
+    """One picture: embeddings (R, 1280), the whole first; truth (K,) 1, 0 or NaN; its fold; its weight; whether it is
+    drawn rather than a photo."""
 
     embeddings: Floats
     truth: Floats
     fold: int
     weight: float
+    drawn: bool = False
 
 
 def truth_of(shown: set[str]) -> Floats:
@@ -100,6 +108,8 @@ def pictures(data: Path, samples: Path, session: Session) -> Iterator[Seen]:
     with (HERE / "everyday.csv").open(newline="") as file:
         for row in csv.DictReader(file):
             truth = truth_of(set(filter(None, row["shown"].split("|"))))
+            if row["image"].partition("_")[0] in LETTERED:
+                truth[CONCEPTS.index("Document")] = np.nan
             fold = int(hashlib.sha256(row["image"].encode()).hexdigest(), 16) % FOLDS
             pixels = read(folders[row["source"]] / row["image"])
             yield Seen(embed(pixels, session), truth, fold, 1.0)
@@ -109,6 +119,9 @@ def pictures(data: Path, samples: Path, session: Session) -> Iterator[Seen]:
             truth = _row(set(shown.split()), set(unknown.split()))
             fold = int(hashlib.sha256(path.name.encode()).hexdigest(), 16) % FOLDS
             yield Seen(embed(read(path), session), truth, fold, SCENE_WEIGHT)
+    elsewhere = set(CONCEPTS) - {"Document", "Outdoors", "Indoors"}  # which are learnt from photos alone
+    for number, (_, pixels) in enumerate(pages(PAGES)):
+        yield Seen(embed(pixels, session), _row({"Document"}, elsewhere), number % FOLDS, PAGE_WEIGHT, drawn=True)
 
 
 def _reduced(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -132,7 +145,8 @@ def fit_heads(seen: list[Seen]) -> tuple[Heads, Floats]:
     truth = np.stack([each.truth for each in seen])
     weights = np.array([each.weight for each in seen])
     folds = np.array([each.fold for each in seen])
-    middle, spread = whole.mean(axis=0), whole.std(axis=0) + 1e-6
+    drawn = np.array([each.drawn for each in seen])
+    middle, spread = whole[~drawn].mean(axis=0), whole[~drawn].std(axis=0) + 1e-6
     held_out = np.zeros(truth.shape, np.float32)
     parts = []
     for column in range(len(CONCEPTS)):
@@ -143,7 +157,8 @@ def fit_heads(seen: list[Seen]) -> tuple[Heads, Floats]:
             for place in np.flatnonzero(folds == fold):
                 held_out[place, column] = pooled((seen[place].embeddings - middle) / spread @ weight + bias)
         weight, bias = _line((whole[known] - middle) / spread, truth[known, column], weights[known])
-        judged = known & (weights >= SMALL_WEIGHT)  # the scenes are no everyday photos
+        # the scenes are no everyday photos, nor are pages
+        judged = known & (weights >= SMALL_WEIGHT) & (~drawn | (CONCEPTS[column] == "Document"))
         if truth[judged, column].sum() == 0:
             judged = known
         odds = LogisticRegression(C=10.0).fit(held_out[judged, column, None], truth[judged, column], weights[judged])
@@ -214,7 +229,7 @@ def report(seen: list[Seen], heads: Heads, held_out: Floats) -> None:
         known = ~np.isnan(truth[:, column])
         shown, given = truth[known, column] == 1, 1 / (1 + np.exp(-odds[known, column])) >= 0.55
         if not shown.any():
-            print(f"{name:10} (taught by scenes only)")
+            print(f"{name:10} (taught by scenes or drawn pages only)")
             continue
         right = (shown & given).sum()
         precision = right / max(given.sum(), 1)
