@@ -6,8 +6,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs openrek[train]")
 
-from training.faces import export, losses, restore  # noqa: E402 - after the check for PyTorch
-from training.faces.model import FaceNet  # noqa: E402 - after the check for PyTorch
+from training.faces import export, export_second, expression, losses, restore  # noqa: E402 - after the check for PyTorch
+from training.faces.model import FaceNet, both_ways  # noqa: E402 - after the check for PyTorch
 from training.faces.sources import BINARY, EMOTIONS  # noqa: E402 - after the check for PyTorch
 
 
@@ -61,3 +61,29 @@ def test_an_expression_says_whether_a_face_smiles_where_no_label_does() -> None:
     assert losses.binary_loss(said, labelled, emotion) > losses.binary_loss(-said, labelled, emotion)
     unknown = torch.tensor([-1, EMOTIONS.index("surprise")])
     assert losses.binary_loss(said, target, unknown) == 0
+
+
+def test_the_second_file_joins_both_opinions_as_calibration_says() -> None:
+    torch.manual_seed(3)
+    net, second = FaceNet(dropout=0.0).eval(), expression.ExpressionNet().eval()
+    count, kinds = len(BINARY), len(EMOTIONS)
+    first = {"slope": [1.0 + 0.1 * number for number in range(count)], "shift": [0.2] * count, "temperature": 0.9}
+    shares = {"emotion": 0.3, "smile": 0.8, "mouth_open": 0.6}
+    both = {"slope": [1.5] * count, "shift": [-0.1] * count, "temperature": 1.3, "second": shares}
+    crops = torch.randint(0, 256, (5, 112, 112, 3), dtype=torch.uint8)
+    with torch.no_grad():
+        attributes, _, emotions, _ = export.Service(net, first).eval()(crops)
+        joined, felt = export_second.Joined(second, first, both).eval()(crops, attributes, emotions)
+        upright = crops.permute(0, 3, 1, 2)
+        one = both_ways(net, upright)
+        small = expression.grey(upright)
+        two = (second(small) + second(small.flip(3))) / 2
+    for column, name in enumerate(BINARY):
+        if name in expression.SAID:
+            other = two[:, kinds + expression.SAID.index(name)]
+            logits = one.binary[:, column] + shares[name] * (other - one.binary[:, column])
+            assert torch.allclose(joined[:, column], torch.sigmoid(1.5 * logits - 0.1), atol=1e-3)
+        else:
+            assert torch.allclose(joined[:, column], attributes[:, column], atol=1e-5)
+    mixed = one.emotion + shares["emotion"] * (two[:, :kinds] - one.emotion)
+    assert torch.allclose(felt, torch.softmax(mixed / 1.3, dim=1), atol=1e-3)

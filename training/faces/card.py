@@ -2,6 +2,7 @@
 
     python -m training.faces.card --run RUN --card src/openrek/vision/models/face-attributes.toml
 
+A run of the second opinion (`training.faces.expression`) goes into the card of its own, with what both say together.
 Replaces the file's size and SHA-256 and all entries of accuracy; the rest of the card is written by hand.
 """
 
@@ -12,6 +13,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from training.faces.expression import SAID
 
 COMMAND = "python -m training.faces.evaluate --cache CACHE --run RUN"
 _HELD = "held back by identity and picture hash"
@@ -32,20 +35,24 @@ _NAMES = {
 }
 
 
-def entries(told: dict[str, Any]) -> Iterator[tuple[str, float, str]]:
-    """Metric, value and data of every number worth telling."""
+def entries(told: dict[str, Any], second: bool) -> Iterator[tuple[str, float, str]]:
+    """Metric, value and data of every number worth telling; of the `second` opinion, what it takes part in."""
     for name, (metric, data) in _NAMES.items():
+        if second and name not in SAID:
+            continue
         found = told["attributes"][name]
         aside = f"(balanced {found['balanced']:.3f}, ECE {found['ece']:.3f}; {found['positive']:.0%} positive)"
         yield f"{metric} {aside}", found["accuracy"], f"{data}: {found['n']:,} faces, {_HELD}"
-    age = told["age"]
-    width = f"(median width {age['median_width']:.0f} years, mean error {age['mean_error_years']:.1f})"
-    yield f"share of ages inside the range {width}", age["inside"], f"UTKFace: {age['n']:,} faces, {_HELD}"
     for name, what in (("emotion", "seven classes"), ("emotion, face detected", "seven classes, detected faces alone")):
         found = told[name]
         recall = ", ".join(f"{kind} {value:.2f}" for kind, value in found["recall"].items())
         aside = f"(balanced {found['balanced']:.3f}, ECE {found['ece']:.3f}; recall: {recall})"
         yield f"expression accuracy over {what} {aside}", found["accuracy"], f"FER2013: {found['n']:,} faces, {_HELD}"
+    if second:
+        return
+    age = told["age"]
+    width = f"(median width {age['median_width']:.0f} years, mean error {age['mean_error_years']:.1f})"
+    yield f"share of ages inside the range {width}", age["inside"], f"UTKFace: {age['n']:,} faces, {_HELD}"
     found = told["landmarks"]
     where = f"HELEN: {found['n']:,} faces, {_HELD}"
     yield "mean error of the 30 landmarks, in distances of the eye centres", found["error_30_points"], where
@@ -67,9 +74,12 @@ def write(run: Path, card: Path) -> None:
     text = re.sub(r'^sha256 = ".*"$', f'sha256 = "{hashlib.sha256(model).hexdigest()}"', text, flags=re.M)
     text = re.sub(r"^size = \d+$", f"size = {len(model)}", text, flags=re.M)
     blocks = [block for block in text.rstrip().split("\n\n") if not block.startswith("[[accuracy]]")]
-    for metric, value, data in entries(json.loads((run / "report.json").read_text())):
+    told, calibration = (json.loads((run / f"{name}.json").read_text()) for name in ("report", "calibration"))
+    second = bool(calibration.get("second"))
+    command = f"{COMMAND} --second EXPRESSION" if second else COMMAND
+    for metric, value, data in entries(told, second):
         lines = ["[[accuracy]]", f'metric = "{metric}"', f"value = {value:.4g}", f'data = "{data}"']
-        blocks.append("\n".join([*lines, f'command = "{COMMAND}"']))
+        blocks.append("\n".join([*lines, f'command = "{command}"']))
     card.write_text("\n\n".join(blocks) + "\n")
 
 

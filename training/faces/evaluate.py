@@ -1,13 +1,15 @@
 """Calibrate on the tune side, measure on the test side.
 
-    python -m training.faces.evaluate --cache CACHE --run RUN
+    python -m training.faces.evaluate --cache CACHE --run RUN --second EXPRESSION
 
+With `--second`, the folder of `training.faces.expression`, both are judged together: how much it is believed is fitted
+on TUNE too, and its folder gets the two files.
 Writes `RUN/calibration.json` (fitted on TUNE alone) and `RUN/report.json` (measured on TEST alone).
 """
 
 import argparse
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 
 from openrek.vision.faces.attributes import age_ranges
 from openrek.vision.faces.pose import head_pose
+from training.faces import expression
 from training.faces.batches import Prepared, plain_batches
 from training.faces.model import FaceNet, both_ways, load
 from training.faces.points30 import to_30
@@ -42,12 +45,13 @@ class Raw:
 @dataclass
 class Calibration:
     """`slope` and `shift` (8,) of the binary logits, `temperature` of the emotions, the ages' `levels` (lower, upper
-    quantile)."""
+    quantile). `second`: the share of the second network in the logits of what it tells, the first has the rest."""
 
     slope: list[float]
     shift: list[float]
     temperature: float
     levels: tuple[float, float]
+    second: dict[str, float] = field(default_factory=dict)
 
 
 @torch.no_grad()
@@ -100,6 +104,36 @@ def fit_levels(distribution: Doubles, age: NDArray[np.int64]) -> tuple[float, fl
         if ((age >= low) & (age <= high)).mean() >= COVERAGE:
             return float(level), float(1 - level)
     return 0.01, 0.99
+
+
+def joined(raw: Raw, said: Doubles, share: dict[str, float]) -> Raw:
+    """`raw` with the second network's logits (N, 9), of which each kind has its share."""
+    binary, kinds = raw.binary.copy(), len(EMOTIONS)
+    for number, name in enumerate(expression.SAID):
+        column = BINARY.index(name)
+        binary[:, column] += share[name] * (said[:, kinds + number] - binary[:, column])
+    emotion = raw.emotion + share["emotion"] * (said[:, :kinds] - raw.emotion)
+    return Raw(raw.number, binary, raw.age, emotion, raw.points)
+
+
+def fit_shares(raw: Raw, said: Doubles, labels: dict[str, NDArray[Any]]) -> dict[str, float]:
+    """The shares of the second network with the least cross-entropy after calibration."""
+    costs: dict[str, list[float]] = {}
+    shares = np.linspace(0, 1, 21)
+    felt = labels["emotion"][raw.number]
+    for share in shares:
+        both = joined(raw, said, dict.fromkeys(("emotion", *expression.SAID), float(share)))
+        for name in expression.SAID:
+            column = BINARY.index(name)
+            truth = labels["binary"][raw.number, column]
+            logits, yes = both.binary[truth >= 0, column], truth[truth >= 0] == 1
+            slope, shift = fit_line(logits, yes)
+            signed = np.where(yes, 1, -1) * (slope * logits + shift)
+            costs.setdefault(name, []).append(float(np.logaddexp(0, -signed).mean()))
+        logits, true = both.emotion[felt >= 0], felt[felt >= 0].astype(np.int64)
+        chances = softmax(logits / fit_temperature(logits, true))[np.arange(len(true)), true]
+        costs.setdefault("emotion", []).append(float(-np.log(chances.clip(1e-12)).mean()))
+    return {name: float(shares[int(np.argmin(each))]) for name, each in costs.items()}
 
 
 def calibrate(raw: Raw, labels: dict[str, NDArray[Any]]) -> Calibration:
@@ -227,13 +261,20 @@ def report(raw: Raw, data: Prepared, calibration: Calibration) -> dict[str, Any]
     return told
 
 
-def evaluate(cache: Path, run: Path) -> dict[str, Any]:
+def evaluate(cache: Path, run: Path, second: Path | None = None) -> dict[str, Any]:
     data, net = Prepared(cache), load(run / "last.pt")
-    sides = data.labels["split"]
-    calibration = calibrate(predict(net, data, np.flatnonzero(sides == TUNE)), data.labels)
-    (run / "calibration.json").write_text(json.dumps(asdict(calibration), indent=1))
-    told = report(predict(net, data, np.flatnonzero(sides == TEST)), data, calibration)
-    (run / "report.json").write_text(json.dumps(told, indent=1))
+    tune, test = (np.flatnonzero(data.labels["split"] == side) for side in (TUNE, TEST))
+    raw = {side: predict(net, data, numbers) for side, numbers in ((TUNE, tune), (TEST, test))}
+    shares: dict[str, float] = {}
+    if second is not None:
+        opinion, small = expression.load(second), expression.Small.of(data, cache / "small.npy")
+        said = {side: expression.read(opinion, small, one.number) for side, one in raw.items()}
+        shares = fit_shares(raw[TUNE], said[TUNE], data.labels)
+        raw = {side: joined(one, said[side], shares) for side, one in raw.items()}
+    calibration = replace(calibrate(raw[TUNE], data.labels), second=shares)
+    told, out = report(raw[TEST], data, calibration), second or run
+    (out / "calibration.json").write_text(json.dumps(asdict(calibration), indent=1))
+    (out / "report.json").write_text(json.dumps(told, indent=1))
     return told
 
 
@@ -241,7 +282,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--second", type=Path)
     parser.add_argument("--threads", type=int, default=2)
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
-    print(json.dumps(evaluate(asked.cache, asked.run), indent=1))
+    print(json.dumps(evaluate(asked.cache, asked.run, asked.second), indent=1))

@@ -30,7 +30,7 @@ from training.faces.sources import BINARY, EMOTIONS
 OUTPUTS = ("attributes", "age", "emotions", "landmarks")
 
 
-def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
+def folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     """One convolution that does both."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
@@ -54,16 +54,16 @@ class _Trunk(nn.Module):
 
     def __init__(self, trunk: EfficientNetLite0) -> None:
         super().__init__()
-        self.stem = _folded(trunk._conv_stem, trunk._bn0)
-        self.top = _folded(trunk._conv_head, trunk._bn1)
+        self.stem = folded(trunk._conv_stem, trunk._bn0)
+        self.top = folded(trunk._conv_head, trunk._bn1)
         self.blocks = nn.ModuleList()
         self.skips = []
         for block in trunk._blocks:
             assert isinstance(block, Block)
             steps: list[nn.Module] = []
             if block.expands:
-                steps += [_folded(block._expand_conv, block._bn0), nn.ReLU6()]
-            steps += [_folded(block._depthwise_conv, block._bn1), nn.ReLU6(), _folded(block._project_conv, block._bn2)]
+                steps += [folded(block._expand_conv, block._bn0), nn.ReLU6()]
+            steps += [folded(block._depthwise_conv, block._bn1), nn.ReLU6(), folded(block._project_conv, block._bn2)]
             self.blocks.append(nn.Sequential(*steps))
             self.skips.append(block.skips)
 
@@ -156,7 +156,7 @@ def to_onnx(module: nn.Module, example: Tensor, outputs: tuple[str, ...], axis: 
     return model
 
 
-def _finish(model: onnx.ModelProto, metadata: dict[str, str], out: Path) -> None:
+def finish(model: onnx.ModelProto, metadata: dict[str, str], out: Path) -> None:
     helper.set_model_props(model, metadata)
     del model.graph.value_info[:]
     onnx.checker.check_model(model)
@@ -179,7 +179,7 @@ def export_eyes(run: Path, out: Path) -> None:
     net = EyeNet()
     net.load_state_dict(torch.load(run / "eyes.pt", map_location="cpu", weights_only=True))
     example = torch.randint(0, 256, (2, SIDE, SIDE, 3), dtype=torch.uint8)
-    _finish(halve(to_onnx(EyeService(net.eval()), example, ("open",), "eyes", run / "full.onnx")), {}, out)
+    finish(halve(to_onnx(EyeService(net.eval()), example, ("open",), "eyes", run / "full.onnx")), {}, out)
 
 
 def export(run: Path, out: Path) -> None:
@@ -195,7 +195,7 @@ def export(run: Path, out: Path) -> None:
         "landmarks": ",".join(LANDMARKS_30),
         "age_levels": ",".join(str(level) for level in calibration["levels"]),
     }
-    _finish(model, values, out)
+    finish(model, values, out)
 
 
 if __name__ == "__main__":

@@ -22,9 +22,9 @@ WEIGHTS = {
 _TIMES = {"male": 1.5, "smile": 2.0, "mouth_open": 1.5, "beard": 1.5, "sunglasses": 0.5, "occluded": 0.5}
 """How much more or less than the others an attribute's labels weigh: more where a goal is missed, less where it is
 far exceeded."""
-_WRONG = 0.03
+WRONG = 0.03
 """Share of binary labels that are taken to be wrong."""
-_SMILING = {"happy": 0.95, "angry": 0.05, "disgust": 0.05, "fear": 0.05, "sad": 0.05}
+SMILING = {"happy": 0.95, "angry": 0.05, "disgust": 0.05, "fear": 0.05, "sad": 0.05}
 """How likely a face smiles whose smile is not labelled and whose expression is; the other two say too little."""
 _EYES = [BINARY.index(name) for name in ("eyeglasses", "sunglasses")]
 _MOUTH = [BINARY.index(name) for name in ("smile", "mouth_open", "beard", "mustache")]
@@ -34,9 +34,9 @@ _OCCLUDED, _SMILE = BINARY.index("occluded"), BINARY.index("smile")
 def binary_loss(logits: Tensor, target: Tensor, emotion: Tensor) -> Tensor:
     """Cross-entropy averaged over all known labels, by their weight; `target` (N, 8) and `emotion` (N,) -1 are
     unknown."""
-    goal = target.float().clamp(_WRONG, 1 - _WRONG)
+    goal = target.float().clamp(WRONG, 1 - WRONG)
     known = (target >= 0).float()
-    for name, chance in _SMILING.items():
+    for name, chance in SMILING.items():
         felt = (emotion == EMOTIONS.index(name)) & (target[:, _SMILE] < 0)
         goal[felt, _SMILE], known[felt, _SMILE] = chance, 0.5
     each = functional.binary_cross_entropy_with_logits(logits, goal, reduction="none")

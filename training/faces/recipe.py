@@ -1,4 +1,4 @@
-"""The whole recipe: from the labelled sets to the two ONNX files.
+"""The whole recipe: from the labelled sets to the three ONNX files.
 
     python -m training.faces.recipe --data DATA --work WORK --out src/openrek/vision/models
 
@@ -13,7 +13,7 @@ import torch
 from openrek.settings import Settings
 from openrek.vision.runtime import Runtime
 from openrek.vision.runtime.cards import Card, parse_source
-from training.faces import evaluate, export, eyes, prepare, train
+from training.faces import evaluate, export, export_second, expression, eyes, prepare, teach, train
 
 IMAGENET = Card(
     name="efficientnet-lite0-imagenet",
@@ -43,8 +43,13 @@ def run(data: Path, work: Path, out: Path, plan: train.Plan, threads: int) -> No
     if not (cache / "labels.npz").exists():
         prepare.prepare(data, runtime, cache)
     train.run(cache, imagenet, trunk, plan, threads=threads)
+    if not (cache / "taught.npz").exists():
+        teach.teach(cache, trunk)
+    expression.train(cache, work / "expression", threads=threads)
     evaluate.evaluate(cache, trunk)
     export.export(trunk, out / "face-attributes.onnx")
+    evaluate.evaluate(cache, trunk, work / "expression")
+    export_second.export(work / "expression", trunk, out / "face-expressions.onnx")
     if not (work / "eyes" / "eyes.pt").exists():
         eyes.run(data, cache, work / "eyes")
     export.export_eyes(work / "eyes", out / "face-eyes.onnx")

@@ -1,19 +1,20 @@
 """What a face looks like: age range, gender, smile, glasses, beard, expression, what hides it, and 30 landmarks.
 
-One network sees each face once, upright and at one size (`align`), and answers everything; only the parts that were
-asked for are computed. Its card says how it was trained and how well it does for whom.
+One network sees each face once, upright and at one size (`align`), and answers everything; on smile, open mouth and
+expression a second one is heard too, where one of them is asked for. Their cards say how they were trained and how well
+they do for whom.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from openrek.vision.faces import eyes
-from openrek.vision.faces.align import SIZE, align, inverse, transform
+from openrek.vision.faces.align import align, inverse, transform
 from openrek.vision.faces.pose import head_pose
 from openrek.vision.faces.result import Faces
 from openrek.vision.image import Picture
@@ -22,6 +23,7 @@ from openrek.vision.runtime import Model, Runtime
 Floats = NDArray[np.float32]
 
 MODEL: Final = "face-attributes"
+SECOND: Final = "face-expressions"
 _BATCH = 16
 
 EMOTIONS: Final = ("happy", "sad", "angry", "confused", "disgusted", "surprised", "calm", "fear")
@@ -103,6 +105,8 @@ _COLUMNS: Final = {
 _PROFILE: Final = (35.0, 50.0)
 """Degrees of yaw from which on the five points are heard, and alone heard."""
 _EYES = frozenset({Trait.EYES_OPEN, Trait.EYE_DIRECTION})
+_EXPRESSION = frozenset({Trait.SMILE, Trait.MOUTH_OPEN, Trait.EMOTIONS})
+"""What a second network is heard on too."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,7 +148,11 @@ def face_attributes(picture: Picture, faces: Faces, runtime: Runtime, wanted: Co
         return FaceAttributes()
     model = runtime.model(MODEL)
     crops, matrices = align(picture.pixels, faces.landmarks)
-    raw = _run(model, crops, outputs)
+    raw = _run(model, {"crops": crops}, outputs)
+    if asked & _EXPRESSION:
+        said: dict[str, NDArray[Any]] = {"crops": crops, "attributes": raw["attributes"], "emotions": raw["emotions"]}
+        joined = _run(runtime.model(SECOND), said, ["joined_attributes", "joined_emotions"])
+        raw |= {"attributes": joined["joined_attributes"], "emotions": joined["joined_emotions"]}
     found: dict[str, NDArray[np.float32] | NDArray[np.int32]] = {}
     if "attributes" in raw:
         names = model.metadata["attributes"].split(",")
@@ -155,7 +163,7 @@ def face_attributes(picture: Picture, faces: Faces, runtime: Runtime, wanted: Co
     if "age" in raw:
         low, high = (float(level) for level in model.metadata["age_levels"].split(","))
         found["age"] = np.stack(age_ranges(raw["age"], (low, high)), axis=1)
-    if "emotions" in raw:
+    if Trait.EMOTIONS in asked:
         found["emotions"] = eight_emotions(raw["emotions"], model.metadata["emotions"].split(","))
     if "landmarks" in raw:
         places = transform(inverse(matrices), raw["landmarks"])
@@ -178,32 +186,33 @@ def landmarks_30(pixels: NDArray[np.uint8], five: Floats, runtime: Runtime) -> F
     """LANDMARKS_30 alone, (N, 30, 2) in pixels, of faces in `pixels` (H, W, 3) with the detector's points (N, 5, 2).
     Raises as `face_attributes` does."""
     crops, matrices = align(pixels, five)
-    return transform(inverse(matrices), _run(runtime.model(MODEL), crops, ["landmarks"])["landmarks"])
+    return transform(inverse(matrices), _run(runtime.model(MODEL), {"crops": crops}, ["landmarks"])["landmarks"])
 
 
 def _outputs_for(asked: frozenset[Trait]) -> list[str]:
     """The network's outputs that answer the question."""
     outputs = []
-    if asked & (_COLUMNS.keys() | _EYES):
+    if asked & (_COLUMNS.keys() | _EYES | _EXPRESSION):
         outputs.append("attributes")
     if Trait.AGE in asked:
         outputs.append("age")
-    if Trait.EMOTIONS in asked:
+    if asked & _EXPRESSION:
         outputs.append("emotions")
     if asked & (_EYES | {Trait.LANDMARKS}):
         outputs.append("landmarks")
     return outputs
 
 
-def _run(model: Model, crops: NDArray[np.uint8], outputs: list[str]) -> dict[str, Floats]:
-    """Outputs by name, each with a row a face."""
+def _run(model: Model, feeds: Mapping[str, NDArray[Any]], outputs: list[str]) -> dict[str, Floats]:
+    """Outputs by name, each with a row a face; `feeds` have one too."""
+    count = len(feeds["crops"])
     parts: list[list[Floats]] = [[] for _ in outputs]
-    for start in range(0, max(len(crops), 1), _BATCH):
-        batch = crops[start : start + _BATCH]
-        if len(batch) == 0:
-            batch = np.zeros((1, SIZE, SIZE, 3), np.uint8)
-        for kept, value in zip(parts, model.run({"crops": batch}, outputs), strict=True):
-            kept.append(value[: len(crops) - start] if len(crops) else value[:0])
+    for start in range(0, max(count, 1), _BATCH):
+        batch = {name: value[start : start + _BATCH] for name, value in feeds.items()}
+        if count == 0:
+            batch = {name: np.zeros((1, *value.shape[1:]), value.dtype) for name, value in feeds.items()}
+        for kept, value in zip(parts, model.run(batch, outputs), strict=True):
+            kept.append(value[: count - start] if count else value[:0])
     return {name: np.concatenate(part) for name, part in zip(outputs, parts, strict=True)}
 
 
