@@ -64,6 +64,7 @@ _POINT_ERROR = 0.09  # of a detected landmark, in distances of the eyes (measure
 _SPREAD = np.deg2rad([60.0, 35.0, 15.0])  # of roll (about the line through the points), yaw and pitch of heads
 _ITERATIONS = 12
 _STEP = 1e-4
+_CLOSE = 1e-5  # radians, a step from which on nothing changes that is told
 
 
 def head_pose(landmarks: ArrayLike) -> Floats:
@@ -79,15 +80,18 @@ def head_pose(landmarks: ArrayLike) -> Floats:
     upright = _roll(points)
     turned = points @ _turn(-upright).transpose(0, 2, 1)
     angles = np.stack([np.zeros(len(points)), _first_yaw(turned[:, :5]), np.zeros(len(points))], axis=1)
+    count = len(points)
+    moves = np.concatenate([np.zeros((1, 3)), _STEP * np.eye(3)])[:, None]  # as they are, and each angle a little on
+    copies = np.tile(turned, (4, 1, 1))
     for _ in range(_ITERATIONS):  # Gauss-Newton, all faces at once
-        residual = _residual(angles, turned, model)
-        jacobian = np.stack(
-            [(_residual(angles + _STEP * axis, turned, model) - residual) / _STEP for axis in np.eye(3)], axis=2
-        )
+        residual, *moved = _residual((angles + moves).reshape(-1, 3), copies, model).reshape(4, count, -1)
+        jacobian = np.stack([(each - residual) / _STEP for each in moved], axis=2)
         normal = jacobian.transpose(0, 2, 1) @ jacobian + 1e-3 * np.eye(3)
         gradient = jacobian.transpose(0, 2, 1) @ residual[..., None]
         step = np.linalg.solve(normal, gradient)[..., 0]
         angles = np.clip(angles - np.clip(step, -0.5, 0.5), -np.pi / 2, np.pi / 2)
+        if np.abs(step).max() < _CLOSE:
+            break
     angles[:, 0] = (angles[:, 0] + upright + np.pi) % (2 * np.pi) - np.pi
     return np.rad2deg(angles).astype(np.float32)
 
