@@ -269,8 +269,8 @@ def memory(photo: bytes) -> str:
         client = boto3_client(url, credentials)
         pid = server_pid(credentials)
         rows.append(["just started", f"{resident(pid):.0f} MB"])
-        for call in [http_call(client, name, photo) for name in OPERATIONS]:
-            call()
+        for name in OPERATIONS:
+            http_call(client, name, photo)()
         rows.append(["after one call of each of the three operations, 1080p", f"{resident(pid):.0f} MB"])
         for name in OPERATIONS:
             address, request = signed_request(client, name, {"Image": {"Bytes": photo}})

@@ -2,7 +2,7 @@
 
     python -m training.faces.card --run RUN --card src/openrek/vision/models/face-attributes.toml
 
-A run of the second opinion (`training.faces.expression`) goes into the card of its own, with what both say together.
+A run of `training.faces.expression_train` goes into the card of its own, with what both networks say together.
 Replaces the file's size and SHA-256 and all entries of accuracy; the rest of the card is written by hand.
 """
 

@@ -2,8 +2,8 @@
 
     python -m training.faces.evaluate --cache CACHE --run RUN --second EXPRESSION
 
-With `--second`, the folder of `training.faces.expression`, both are judged together: how much it is believed is fitted
-on TUNE too, and its folder gets the two files.
+With `--second`, the folder of `training.faces.expression_train`, both are judged together too: how much it is believed
+is fitted on TUNE, and its folder gets two files of its own.
 Writes `RUN/calibration.json` (fitted on TUNE alone) and `RUN/report.json` (measured on TEST alone).
 """
 
@@ -262,17 +262,21 @@ def report(raw: Raw, data: Prepared, calibration: Calibration) -> dict[str, Any]
 
 
 def evaluate(cache: Path, run: Path, second: Path | None = None) -> dict[str, Any]:
+    """Calibrate and measure the network of `run` and, where there is a second one, both together; what is told last."""
     data, net = Prepared(cache), load(run / "last.pt")
-    tune, test = (np.flatnonzero(data.labels["split"] == side) for side in (TUNE, TEST))
-    raw = {side: predict(net, data, numbers) for side, numbers in ((TUNE, tune), (TEST, test))}
-    shares: dict[str, float] = {}
+    tune, test = (predict(net, data, np.flatnonzero(data.labels["split"] == side)) for side in (TUNE, TEST))
+    told = _written(run, tune, test, data, {})
     if second is not None:
         opinion, small = expression.load(second), expression.Small.of(data, cache / "small.npy")
-        said = {side: expression.read(opinion, small, one.number) for side, one in raw.items()}
-        shares = fit_shares(raw[TUNE], said[TUNE], data.labels)
-        raw = {side: joined(one, said[side], shares) for side, one in raw.items()}
-    calibration = replace(calibrate(raw[TUNE], data.labels), second=shares)
-    told, out = report(raw[TEST], data, calibration), second or run
+        said, heard = (expression.read(opinion, small, raw.number) for raw in (tune, test))
+        shares = fit_shares(tune, said, data.labels)
+        told = _written(second, joined(tune, said, shares), joined(test, heard, shares), data, shares)
+    return told
+
+
+def _written(out: Path, tune: Raw, test: Raw, data: Prepared, shares: dict[str, float]) -> dict[str, Any]:
+    calibration = replace(calibrate(tune, data.labels), second=shares)
+    told = report(test, data, calibration)
     (out / "calibration.json").write_text(json.dumps(asdict(calibration), indent=1))
     (out / "report.json").write_text(json.dumps(told, indent=1))
     return told

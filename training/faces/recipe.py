@@ -13,7 +13,7 @@ import torch
 from openrek.settings import Settings
 from openrek.vision.runtime import Runtime
 from openrek.vision.runtime.cards import Card, parse_source
-from training.faces import evaluate, export, export_second, expression, eyes, prepare, teach, train
+from training.faces import evaluate, export, export_second, expression_train, eyes, prepare, teach, train
 
 IMAGENET = Card(
     name="efficientnet-lite0-imagenet",
@@ -45,10 +45,9 @@ def run(data: Path, work: Path, out: Path, plan: train.Plan, threads: int) -> No
     train.run(cache, imagenet, trunk, plan, threads=threads)
     if not (cache / "taught.npz").exists():
         teach.teach(cache, trunk)
-    expression.train(cache, work / "expression", threads=threads)
-    evaluate.evaluate(cache, trunk)
-    export.export(trunk, out / "face-attributes.onnx")
+    expression_train.train(cache, work / "expression", threads=threads)
     evaluate.evaluate(cache, trunk, work / "expression")
+    export.export(trunk, out / "face-attributes.onnx")
     export_second.export(work / "expression", trunk, out / "face-expressions.onnx")
     if not (work / "eyes" / "eyes.pt").exists():
         eyes.run(data, cache, work / "eyes")

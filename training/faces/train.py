@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from training.faces import losses
 from training.faces.backbone import FROZEN
@@ -47,7 +47,7 @@ def rate_at(plan: Plan, step: int) -> float:
 
 
 @torch.no_grad()
-def follow(average: FaceNet, net: FaceNet, step: int) -> None:
+def follow(average: nn.Module, net: nn.Module, step: int) -> None:
     """Exponential moving average of the weights, over about the last 500 steps."""
     share = max(1 / 500, 1 / (step + 1))
     for kept, value in zip(average.parameters(), net.parameters(), strict=True):
@@ -55,6 +55,23 @@ def follow(average: FaceNet, net: FaceNet, step: int) -> None:
             kept.lerp_(value, share)
     for kept, value in zip(average.buffers(), net.buffers(), strict=True):
         kept.copy_(value)
+
+
+def optimiser_for(net: nn.Module, decay: float, betas: tuple[float, float]) -> torch.optim.AdamW:
+    """AdamW on what is trained; biases and normalisation do not decay."""
+    learnt = [value for value in net.parameters() if value.requires_grad]
+    groups = [
+        {"params": [value for value in learnt if value.ndim > 1], "weight_decay": decay},
+        {"params": [value for value in learnt if value.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, betas=betas)
+
+
+def keep(path: Path, net: nn.Module, average: nn.Module, optimiser: torch.optim.Optimizer, step: int) -> None:
+    """What training goes on from, in place at once or not at all."""
+    whole = {"net": net.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict()}
+    torch.save({**whole, "step": step}, path.with_suffix(".new"))
+    path.with_suffix(".new").replace(path)
 
 
 def _begin(net: FaceNet, path: Path) -> FaceNet:
@@ -90,11 +107,7 @@ def run(
     net.precision = torch.bfloat16
     average = copy.deepcopy(net)
     learnt = [value for value in net.parameters() if value.requires_grad]
-    decayed = [value for value in learnt if value.ndim > 1]
-    others = [value for value in learnt if value.ndim <= 1]
-    optimiser = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": plan.decay}, {"params": others, "weight_decay": 0.0}], betas=(0.9, 0.99)
-    )
+    optimiser = optimiser_for(net, plan.decay, (0.9, 0.99))
     step = 0
     if state:
         average.load_state_dict(state["average"])
@@ -120,17 +133,16 @@ def run(
         if step % 50 == 0:
             line = {name: round(float(value) / 50, 4) for name, value in sums.items()}
             speed = round(since / (time.monotonic() - began), 1)
-            _log(out / "log.jsonl", {"step": step, "faces_per_second": speed, **line})
+            log(out / "log.jsonl", {"step": step, "faces_per_second": speed, **line})
             sums, since, began = {}, 0, time.monotonic()
         if step % plan.keep_every == 0 or step == plan.steps:
-            whole = {"net": net.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict()}
-            torch.save({**whole, "step": step}, kept.with_suffix(".new"))
-            kept.with_suffix(".new").replace(kept)
+            keep(kept, net, average, optimiser, step)
 
 
-def _log(path: Path, line: dict[str, float]) -> None:
-    with open(path, "a") as log:
-        log.write(json.dumps(line) + "\n")
+def log(path: Path, line: dict[str, float]) -> None:
+    """One more line."""
+    with open(path, "a") as file:
+        file.write(json.dumps(line) + "\n")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ _DENORMALS_ARE_ZERO = 1 << 6
 @contextmanager
 def as_zero() -> Iterator[None]:
     """Within this block the calling thread reads and writes subnormal numbers as zero; afterwards it does what it did
-    before. Does nothing on other systems than Linux on x86-64. Costs about two microseconds."""
+    before. Does nothing on other systems than Linux on x86-64. Costs about five microseconds."""
     functions = _functions()
     if functions is None:
         yield
