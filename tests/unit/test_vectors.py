@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from openrek.store.errors import CollectionMissingError
 from openrek.store.vectors import EmbeddedSearch, Matches
 from openrek.store.vectors import index as index_module
-from openrek.store.vectors.kernel import products
+from openrek.store.vectors.kernel import PIECES, products
 from openrek.store.vectors.quantise import QUERY_STEPS, quantise, quantise_query
 from tests.unit.vectors_kit import COLLECTION, MemorySource, faces, unit
 
@@ -52,7 +52,7 @@ def test_codes_keep_a_cosine_within_their_bound(seed: int, dimension: int, power
     rows = unit(random.standard_normal((50, dimension)) ** power)  # a high power: few components have all the length
     query = quantise_query(random.standard_normal(dimension).astype(np.float32))
     coded = quantise(rows)
-    approximate = (products(coded.codes, query.columns).astype(np.float32) @ query.weights) * coded.scales
+    approximate = (products([coded.codes], query.columns) @ query.weights) * coded.scales
     exact = rows.astype(np.float64) @ query.exact
     assert (np.abs(approximate - exact) <= coded.errors + query.error).all()
     assert coded.errors.max() < 0.06
@@ -64,12 +64,14 @@ def test_products_are_exact(seed: int, rows: int, width: int) -> None:
     codes = random.choice(np.array([0, 1, 127, 128, 129, 254, 255], np.uint8), (rows, width))
     columns = random.choice(np.array([-QUERY_STEPS, -1, 0, 1, QUERY_STEPS], np.int8), (width, 2))
     expected = (codes.astype(np.int64) - 128) @ columns.astype(np.int64)
-    assert (products(codes, columns) == expected).all()
+    assert (products([codes], columns) == expected).all()
+    pieces = np.array_split(codes, random.integers(1, PIECES + 1))  # some of them without rows
+    assert (products(pieces, columns) == expected).all()
 
 
 def test_products_of_the_largest_codes_do_not_overflow() -> None:
     codes = np.full((3, 512), 255, np.uint8)
-    assert (products(codes, np.full((512, 2), QUERY_STEPS, np.int8)) == 127 * QUERY_STEPS * 512).all()
+    assert (products([codes], np.full((512, 2), QUERY_STEPS, np.int8)) == 127 * QUERY_STEPS * 512).all()
 
 
 @pytest.mark.parametrize("query", [np.zeros(128), np.full(128, np.nan), np.full(128, np.inf)])
@@ -106,7 +108,6 @@ def test_least_is_a_bound_that_belongs_to_the_answer(search: EmbeddedSearch, sou
 
 
 def test_many_threads_share_a_large_scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("openrek.store.vectors.scan.SHARE", 700)
     monkeypatch.setattr("openrek.store.vectors.scan.BLOCK", 256)
     source = MemorySource(faces(5000, seed=3))
     search = search_in(tmp_path, source, threads=3)

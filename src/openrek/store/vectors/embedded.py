@@ -13,7 +13,6 @@ import shutil
 import threading
 import time
 from collections import OrderedDict
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -24,6 +23,7 @@ from openrek.store.errors import CollectionMissingError
 from openrek.store.vector_changes import Floats, Kind
 from openrek.store.vectors.base import Matches, VectorSource
 from openrek.store.vectors.index import CELLS_FROM, ClosedIndexError, Index
+from openrek.store.vectors.scan import Workers
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class EmbeddedSearch:
         self._one_rewriting = threading.Lock()
         self._swept = time.monotonic()
         count = threads or min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2)
-        self._executor = ThreadPoolExecutor(count, thread_name_prefix="vectors") if count > 1 else None
+        self._workers = Workers(count)
 
     def search(self, collection: int, query: Floats, *, least: float = -1.0, limit: int, kind: Kind) -> Matches:
         """As VectorSearch.search."""
@@ -63,7 +63,7 @@ class EmbeddedSearch:
         while True:
             index = self.index(collection, kind)
             try:
-                return index.search(query, least=least, limit=limit, executor=self._executor)
+                return index.search(query, least=least, limit=limit, workers=self._workers)
             except ClosedIndexError:  # it was not used for long, and closed just now
                 self._discard(index)
             except CollectionMissingError:
@@ -122,8 +122,7 @@ class EmbeddedSearch:
         with self._lock:
             indexes, self._indexes = list(self._indexes.values()), OrderedDict()
             slot, self._slot = self._slot, None
-        if self._executor is not None:
-            self._executor.shutdown()
+        self._workers.close()
         for index in indexes:
             index.close()
         if slot is not None:

@@ -3,7 +3,6 @@
 import logging
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +14,7 @@ from openrek.store.vectors.base import Matches, Numbers, VectorSource
 from openrek.store.vectors.cells import arrange
 from openrek.store.vectors.files import IndexFiles, State
 from openrek.store.vectors.quantise import Quantised, Query, quantise, quantise_query, width
-from openrek.store.vectors.scan import BLOCK, Living, Rows, best_matches, candidates
+from openrek.store.vectors.scan import BLOCK, Living, Rows, Workers, best_matches, candidates
 from openrek.store.vectors.segment import DamagedError, Segment
 
 log = logging.getLogger(__name__)
@@ -74,7 +73,7 @@ class Index:
 
     # --- searching ----------------------------------------------------------------------------------------------------
 
-    def search(self, query: Floats, *, least: float, limit: int, executor: Executor | None) -> Matches:
+    def search(self, query: Floats, *, least: float, limit: int, workers: Workers) -> Matches:
         """As VectorSearch.search."""
         self.catch_up()
         coded = quantise_query(query)
@@ -82,7 +81,7 @@ class Index:
             raise ValueError(f"the vectors have {self._state.dimension} dimensions, the query {len(coded.exact)}")
         wanted = limit
         for _ in range(TRIES):
-            found = candidates(self._parts(coded), coded, least=least, limit=wanted, executor=executor)
+            found = candidates(self._parts(coded), coded, least=least, limit=wanted, workers=workers)
             matches, missing = best_matches(found, coded, least=least, limit=limit, fetch=self._exact)
             if not missing:
                 break

@@ -5,21 +5,24 @@ vectors in the order of the first and stops where no row left can do better than
 Optimal multi-step k-nearest neighbor search, 1998). So nothing is lost to the codes.
 """
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from openrek.store.vector_changes import Floats
 from openrek.store.vectors.base import Matches, Numbers
-from openrek.store.vectors.kernel import products
+from openrek.store.vectors.kernel import PIECES, products
 from openrek.store.vectors.quantise import Codes, Query
 
 BLOCK: Final = 1 << 16  # rows whose products and scores stay in a core's cache
-SHARE: Final = 1 << 18  # rows that are worth another thread
 LEAST_SLACK: Final = 1e-6
+
+T = TypeVar("T", bound=np.generic)
 
 
 class Rows(NamedTuple):
@@ -34,6 +37,10 @@ class Rows(NamedTuple):
         """The rows of a range, not copied."""
         rows = slice(start, stop)
         return Rows(self.codes[rows], self.numbers[rows], self.scales[rows], self.errors[rows])
+
+
+Block = Sequence[Rows]
+"""Rows that are looked at together."""
 
 
 class Living:
@@ -89,24 +96,58 @@ class Candidates:
             np.concatenate([np.zeros(0, np.float32), *(part.upper for part in parts)]),
         )
 
-    def best(self, limit: int, least: float) -> tuple["Candidates", float]:
-        """Without those that `limit` others beat for sure; and the cosine that a row must be able to reach."""
-        if len(self.lower) > limit:
-            kept = len(self.lower) - limit
-            least = max(least, float(np.partition(self.lower, kept)[kept]))
-        mask = self.upper >= least
-        return Candidates(self.numbers[mask], self.lower[mask], self.upper[mask]), least
+
+class Bar:
+    """The cosine that a row must be able to reach. It rises with every better row that any thread finds."""
+
+    def __init__(self, least: float, limit: int) -> None:
+        """least: of the search; the `limit` best are sought."""
+        self.height = least - LEAST_SLACK
+        self._limit = limit
+        self._best = np.zeros(0, np.float32)
+        self._lock = threading.Lock()
+
+    def raise_by(self, lower: Floats) -> None:
+        """Take in what some rows reach for sure: (N,) lower bounds."""
+        with self._lock:
+            best = np.concatenate([self._best, lower])
+            if len(best) >= self._limit:
+                best = np.partition(best, len(best) - self._limit)[-self._limit :]
+                self.height = max(self.height, float(best.min()))
+            self._best = best
 
 
-def candidates(
-    parts: Sequence[Rows], query: Query, *, least: float, limit: int, executor: Executor | None = None
-) -> Candidates:
+class Workers:
+    """Threads for the blocks of scans. Each takes the next block when it has done one, and tells only at the end:
+    threads that report often wait for each other's interpreter lock."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._executor = ThreadPoolExecutor(count, thread_name_prefix="vectors") if count > 1 else None
+
+    def scan(self, blocks: Sequence[Block], scan: Callable[[Block], Candidates]) -> Candidates:
+        """What `scan` finds in all blocks."""
+        waiting = iter(blocks)  # a list's iterator gives each item to one thread only
+
+        def work(_: int) -> Candidates:
+            return Candidates.join([scan(block) for block in waiting])
+
+        if self._executor is None or len(blocks) < 2:
+            return work(0)
+        return Candidates.join(list(self._executor.map(work, range(min(self.count, len(blocks))))))
+
+    def close(self) -> None:
+        """Wait for what is under way, and end."""
+        if self._executor is not None:
+            self._executor.shutdown()
+
+
+def candidates(parts: Sequence[Rows], query: Query, *, least: float, limit: int, workers: Workers) -> Candidates:
     """The rows of all parts that may be among the `limit` best of at least `least`."""
-    shares = list(_shares(parts)) if executor is not None else [parts]
-    if executor is None or len(shares) == 1:
-        return _scan(parts, query, least, limit)
-    found = list(executor.map(lambda share: _scan(share, query, least, limit), shares))
-    return Candidates.join(found).best(limit, least)[0]
+    bar = Bar(least, limit)
+    found = workers.scan(list(_blocks(parts)), lambda block: _scan(block, query, bar))
+    mask = found.upper >= bar.height
+    return Candidates(found.numbers[mask], found.lower[mask], found.upper[mask])
 
 
 def best_matches(
@@ -142,65 +183,36 @@ def best_matches(
     return Matches(kept[first], np.clip(cosines[first], -1, 1).astype(np.float32)), missing
 
 
-def _scan(parts: Sequence[Rows], query: Query, least: float, limit: int) -> Candidates:
-    """One thread's share. The bound rises as better rows are found, and fewer pass it."""
-    found = Candidates.join([])
-    floor = least - LEAST_SLACK
-    many = 4 * limit + 1024
-    pending: list[Candidates] = []
-    waiting = 0
-    slack = np.float32(query.error)
-    for block in _blocks(parts):
-        products_of = [products(rows.codes, query.columns) for rows in block]
-        numbers, scales, errors = block[0].numbers, block[0].scales, block[0].errors
-        if len(block) > 1:
-            numbers = np.concatenate([rows.numbers for rows in block])
-            scales = np.concatenate([rows.scales for rows in block])
-            errors = np.concatenate([rows.errors for rows in block])
-        scores = np.concatenate(products_of).astype(np.float32) @ query.weights
-        scores *= scales
-        errors = errors + slack
-        upper = scores + errors
-        hits = np.nonzero(upper >= floor)[0]
-        if not len(hits):
-            continue
-        pending.append(Candidates(numbers[hits], scores[hits] - errors[hits], upper[hits]))
-        waiting += len(hits)
-        if waiting > many:
-            found, floor = Candidates.join([found, *pending]).best(limit, floor)
-            pending, waiting = [], 0
-    return Candidates.join([found, *pending]).best(limit, floor)[0]
+def _scan(block: Block, query: Query, bar: Bar) -> Candidates:
+    """The rows of a block that may clear the bar, which is raised by them."""
+    scores = products([rows.codes for rows in block], query.columns) @ query.weights
+    scores *= _joined([rows.scales for rows in block])
+    errors = _joined([rows.errors for rows in block]) + np.float32(query.error)
+    upper = scores + errors
+    hits = np.nonzero(upper >= bar.height)[0]
+    if not len(hits):
+        return Candidates.join([])
+    lower = scores[hits] - errors[hits]
+    bar.raise_by(lower)
+    return Candidates(_joined([rows.numbers for rows in block])[hits], lower, upper[hits])
+
+
+def _joined(arrays: list[NDArray[T]]) -> NDArray[T]:
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
 def _blocks(parts: Sequence[Rows]) -> Iterator[list[Rows]]:
-    """The parts in groups of at most BLOCK rows: what is done once a group costs little even where parts are small."""
+    """The parts in groups of at most BLOCK rows and PIECES pieces: what is done once a group costs little even where
+    parts are small."""
     block: list[Rows] = []
     size = 0
     for rows in parts:
         for start in range(0, len(rows.numbers), BLOCK):
             part = rows.part(start, start + BLOCK)
-            if block and size + len(part.numbers) > BLOCK:
+            if block and (size + len(part.numbers) > BLOCK or len(block) == PIECES):
                 yield block
                 block, size = [], 0
             block.append(part)
             size += len(part.numbers)
     if block:
         yield block
-
-
-def _shares(parts: Sequence[Rows]) -> Iterator[list[Rows]]:
-    """The parts in shares of about SHARE rows."""
-    share: list[Rows] = []
-    size = 0
-    for rows in parts:
-        start = 0
-        while start < len(rows.numbers):
-            stop = min(len(rows.numbers), start + SHARE - size)
-            share.append(rows.part(start, stop))
-            size += stop - start
-            start = stop
-            if size == SHARE:
-                yield share
-                share, size = [], 0
-    if share:
-        yield share
