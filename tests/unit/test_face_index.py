@@ -23,6 +23,7 @@ from openrek.settings import Settings
 from openrek.store.collections import Collections
 from openrek.store.database import Database
 from openrek.vision.faces import Faces
+from openrek.vision.faces.attributes import FaceAttributes
 from openrek.vision.image import Picture
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
@@ -36,6 +37,7 @@ class Scene:
         self.boxes: list[list[float]] = [[100, 100, 300, 350], [400, 100, 500, 220]]
         self.sharpness = 80.0
         self.brightnesses: list[float] | None = None
+        self.thirty: Any = None
 
     def detect(self, picture: Picture, runtime: object, *, max_faces: int = 100) -> Faces:
         count = len(self.boxes)
@@ -48,7 +50,8 @@ class Scene:
             sharpness=np.full(count, self.sharpness, np.float32),
         )
 
-    def embed(self, picture: Picture, faces: Faces, runtime: object, *, model: str) -> Any:
+    def embed(self, picture: Picture, faces: Faces, runtime: object, *, model: str, thirty: Any = None) -> Any:
+        self.thirty = thirty
         return np.stack([np.random.default_rng(int(box[0])).normal(size=128) for box in faces.boxes]).astype(np.float32)
 
 
@@ -132,6 +135,18 @@ def test_a_face_keeps_its_id_when_the_detector_moves_a_little(services: Services
     scene.boxes = [[250, 97, 450, 349]]
     assert not set(ids(index(services))) & set(first)
     assert len(ask(list_faces, services)["Faces"]) == 3
+
+
+def test_landmarks_that_were_read_for_the_answer_serve_the_vectors_too(
+    services: Services, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index(services)
+    assert scene.thirty is None
+    places = np.arange(120, dtype=np.float32).reshape(2, 30, 2)
+    monkeypatch.setattr(face_index, "read_traits", lambda *_: FaceAttributes(landmarks=places))
+    monkeypatch.setattr(face_index, "face_details", lambda *_, found: [{}, {}])
+    index(services, MaxFaces=1)
+    assert scene.thirty.tolist() == places[:1].tolist()
 
 
 def test_no_two_faces_of_a_picture_get_one_id(services: Services, scene: Scene) -> None:

@@ -56,13 +56,24 @@ def selected_attributes(names: Sequence[str]) -> tuple[str, ...]:
 def read_attributes(
     picture: Picture, faces: Faces, runtime: Runtime, attributes: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """The members that `attributes` add, face by face; the networks run once for all of them. Raises ModelError.
+    """The members that `attributes` add, face by face. Raises ModelError."""
+    return attribute_members(read_traits(picture, faces, runtime, attributes), picture, faces, attributes)
+
+
+def read_traits(picture: Picture, faces: Faces, runtime: Runtime, attributes: Sequence[str]) -> FaceAttributes:
+    """What `attributes` need, of all faces; the networks run once for all of them. Raises ModelError."""
+    if not attributes or not len(faces):
+        return FaceAttributes()
+    return face_attributes(picture, faces, runtime, {TRAITS[name] for name in attributes})
+
+
+def attribute_members(
+    found: FaceAttributes, picture: Picture, faces: Faces, attributes: Sequence[str]
+) -> list[dict[str, Any]]:
+    """The members that `attributes` add, face by face, of what `read_traits` found.
 
     Where that gave all 30 landmarks, Pose is there too: it is surer than the one from five.
     """
-    if not attributes or not len(faces):
-        return [{} for _ in range(len(faces))]
-    found = face_attributes(picture, faces, runtime, {TRAITS[name] for name in attributes})
     more = [
         {MEMBERS.get(name, "Landmarks"): _VALUES[name](found, index, picture) for name in attributes}
         for index in range(len(faces))

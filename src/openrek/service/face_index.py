@@ -9,7 +9,7 @@ import numpy as np
 from openrek.contract.call import Call
 from openrek.contract.errors import ServiceQuotaExceededException
 from openrek.service.collections import find_collection, still_there
-from openrek.service.face_attributes import selected_attributes
+from openrek.service.face_attributes import read_traits, selected_attributes
 from openrek.service.face_model import model_of
 from openrek.service.face_quality import EXCEEDS_MAX_FACES, LOWEST, quality_reasons
 from openrek.service.faces import bounding_box, face_details
@@ -54,10 +54,12 @@ def index_faces(request: "IndexFacesRequestTypeDef", call: Call, services: Servi
     faces = detect_faces(picture, services.runtime, max_faces=MAX_FACES)
     reasons = _reasons(faces, request.get("QualityFilter", "AUTO"), request.get("MaxFaces", MAX_FACES))
     chosen = [index for index in range(len(faces)) if not reasons[index]]
+    found = read_traits(picture, faces, services.runtime, attributes)
     stored: list[StoredFace] = []
     if chosen:
         selected = faces.select(np.array(chosen, np.intp))
-        vectors = embed_faces(picture, selected, services.runtime, model=model.name)
+        thirty = found.landmarks[chosen] if found.landmarks is not None else None
+        vectors = embed_faces(picture, selected, services.runtime, model=model.name, thirty=thirty)
         store, image_id, external = (
             FaceStore(services.database),
             image_id_of(encoded.data),
@@ -81,7 +83,7 @@ def index_faces(request: "IndexFacesRequestTypeDef", call: Call, services: Servi
                     f"A collection has at most {error.limit:,} faces. The setting OPENREK_MAX_COLLECTION_FACES lifts "
                     "the limit."
                 ) from error
-    details = face_details(picture, faces, attributes, services.runtime)
+    details = face_details(picture, faces, attributes, services.runtime, found=found)
     return {
         "FaceRecords": [
             {"Face": face_member(face), "FaceDetail": details[index]}

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 from openrek.contract.call import Call
-from openrek.service.face_attributes import read_attributes, selected_attributes
+from openrek.service.face_attributes import attribute_members, read_traits, selected_attributes
 from openrek.service.images import decode_request_image, open_request_image
 from openrek.service.operation import Response, operation
 from openrek.service.services import Services
 from openrek.vision.faces import LANDMARKS, PICTURE_SIDE, Faces, detect_faces
+from openrek.vision.faces.attributes import FaceAttributes
 from openrek.vision.image import Picture
 from openrek.vision.runtime import Runtime
 
@@ -39,11 +40,21 @@ def detect(request: "DetectFacesRequestTypeDef", call: Call, services: Services)
 
 
 def face_details(
-    picture: Picture, faces: Faces, attributes: Sequence[str], runtime: Runtime
+    picture: Picture,
+    faces: Faces,
+    attributes: Sequence[str],
+    runtime: Runtime,
+    *,
+    found: FaceAttributes | None = None,
 ) -> "list[FaceDetailTypeDef]":
-    """FaceDetail of every face: the default members, and the `attributes` that `selected_attributes` gave."""
+    """FaceDetail of every face: the default members, and the `attributes` that `selected_attributes` gave.
+
+    found: what `read_traits` gave for these faces, where that was done already.
+    """
+    if found is None:
+        found = read_traits(picture, faces, runtime, attributes)
     details = [face_detail(faces, index, picture) for index in range(len(faces))]
-    for detail, more in zip(details, read_attributes(picture, faces, runtime, attributes), strict=True):
+    for detail, more in zip(details, attribute_members(found, picture, faces, attributes), strict=True):
         detail.update(cast("FaceDetailTypeDef", more))
     return details
 
