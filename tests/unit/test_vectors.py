@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from openrek.store.errors import CollectionMissingError
 from openrek.store.vectors import EmbeddedSearch, Matches
 from openrek.store.vectors import index as index_module
+from openrek.store.vectors.cells import Cells, in_line
 from openrek.store.vectors.kernel import PIECES, products
 from openrek.store.vectors.quantise import QUERY_STEPS, quantise, quantise_query
 from tests.unit.vectors_kit import COLLECTION, MemorySource, faces, unit
@@ -282,6 +283,33 @@ def wait_for_rewriting(search: EmbeddedSearch) -> None:
     while search.index(COLLECTION, "faces").rewriting:
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+@given(seed=st.integers(0, 1000), count=st.integers(1, 60), share=st.floats(0, 1))
+def test_the_nearest_cells_are_ranges_that_do_not_touch(seed: int, count: int, share: float) -> None:
+    random = np.random.default_rng(seed)
+    cells = Cells(in_line(faces(count, seed=seed)), np.cumsum([0, *random.integers(0, 9, count)]))
+    total = int(cells.offsets[-1])
+    query = random.standard_normal(128)
+    order = np.argsort(-(cells.centres @ query.astype(np.float32)))
+    wanted = set(order[: int(np.searchsorted(np.cumsum(np.diff(cells.offsets)[order]), int(share * total))) + 1])
+    rows = {row for cell in wanted for row in range(cells.offsets[cell], cells.offsets[cell + 1])}
+    found = cells.nearest(query, int(share * total))
+    assert sorted(row for start, stop in found for row in range(start, stop)) == sorted(rows)
+    first, last = cells.offsets[order[0]], cells.offsets[order[0] + 1]
+    assert found[0][0] <= first <= last <= found[0][1]
+    ends = {stop for start, stop in found if stop > start}
+    starts = {start for start, stop in found if stop > start}
+    hollow = {int(cells.offsets[cell]) for cell in range(count) if cells.offsets[cell] == cells.offsets[cell + 1]}
+    assert not (ends & starts) - hollow  # an empty cell between two is not looked for
+
+
+def test_centres_in_line_are_the_same_ones_and_alike_ones_are_near() -> None:
+    groups = np.repeat(faces(8, seed=1), 16, axis=0)
+    centres = np.random.default_rng(2).permutation(groups)
+    found = in_line(centres)
+    assert sorted(map(tuple, found)) == sorted(map(tuple, groups))
+    assert (np.diff(found, axis=0) != 0).any(axis=1).sum() == 7
 
 
 def test_a_large_collection_is_put_in_cells_and_stays_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,12 +28,20 @@ class Cells:
     offsets: NDArray[np.int64]
 
     def nearest(self, query: NDArray[np.float64], rows: int) -> list[tuple[int, int]]:
-        """The ranges of the cells nearest to a query (D,) that together hold at least `rows` rows, nearest first."""
+        """The rows of the cells nearest to a query (D,) that together hold at least `rows` rows: ranges of cells that
+        stand next to each other, the one with the nearest first."""
         alike = self.centres[:, : len(query)] @ query.astype(np.float32)
         order = np.argsort(-alike)
         sizes = np.diff(self.offsets)[order]
-        order = order[: int(np.searchsorted(np.cumsum(sizes), rows)) + 1]
-        return [(int(self.offsets[cell]), int(self.offsets[cell + 1])) for cell in order]
+        chosen = order[: int(np.searchsorted(np.cumsum(sizes), rows)) + 1]
+        rank = np.empty(len(order), np.int64)
+        rank[order] = np.arange(len(order))
+        cells = np.sort(chosen)
+        begins = np.flatnonzero(np.diff(cells, prepend=-2) > 1)
+        first, last = cells[begins], cells[np.append(begins[1:], len(cells)) - 1]
+        by_nearest = np.argsort(np.minimum.reduceat(rank[cells], begins))
+        starts, stops = self.offsets[first[by_nearest]], self.offsets[last[by_nearest] + 1]
+        return list(zip(starts.tolist(), stops.tolist(), strict=True))
 
 
 def count_for(rows: int) -> int:
@@ -64,6 +72,17 @@ def centres_of(sample: Floats, count: int, progress: Callable[[float], None]) ->
     return centres
 
 
+def in_line(centres: Floats) -> Floats:
+    """The same centres in an order in which alike ones are near: halved again and again along what differs most."""
+    if len(centres) <= 2:
+        return centres
+    middle = centres.mean(axis=0)
+    direction = np.linalg.svd(centres - middle, full_matrices=False)[2][0]
+    order = np.argsort((centres - middle) @ direction, kind="stable")
+    halves = np.array_split(centres[order], 2)
+    return np.concatenate([in_line(half) for half in halves])
+
+
 def assign(rows: Floats, centres: Floats) -> NDArray[np.int32]:
     """The nearest centre of each row: (N,) int32."""
     turned = np.ascontiguousarray(centres.T)
@@ -79,7 +98,7 @@ def arrange(rows: Living, progress: Callable[[float], None]) -> tuple[Cells, NDA
     count = count_for(total)
     random = np.random.default_rng(total)
     chosen = np.sort(random.choice(total, min(total, SAMPLE_PER_CELL * count), replace=False))
-    centres = centres_of(unquantised(rows.take(chosen).codes), count, lambda done: progress(done * 0.4))
+    centres = in_line(centres_of(unquantised(rows.take(chosen).codes), count, lambda done: progress(done * 0.4)))
     cells = np.empty(total, np.int32)
     for start in range(0, total, BLOCK):
         part = np.arange(start, min(total, start + BLOCK))

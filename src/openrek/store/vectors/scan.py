@@ -208,7 +208,7 @@ def _blocks(parts: Sequence[Rows]) -> Iterator[list[Rows]]:
     size = 0
     for rows in parts:
         for start in range(0, len(rows.numbers), BLOCK):
-            part = rows.part(start, start + BLOCK)
+            part = rows.part(start, start + BLOCK) if len(rows.numbers) > BLOCK else rows
             if block and (size + len(part.numbers) > BLOCK or len(block) == PIECES):
                 yield block
                 block, size = [], 0
