@@ -25,7 +25,7 @@ from openrek.vision.video.shelf import Shelf
 _BUNDLE, _BUNDLES = 16, 1
 """Decoded frames are handed over a bundle at a time, and one bundle may wait: changing threads for every frame costs
 more than looking at some. A bundle is at most so many frames of one size ..."""
-_BUNDLE_PIXELS = 16_000_000
+_BUNDLE_PIXELS = 8_000_000
 """... and as many as have so many pixels together, but at least one."""
 
 Observation = Any
