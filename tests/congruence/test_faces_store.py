@@ -254,6 +254,19 @@ def test_faces_of_a_picture(database: Database) -> None:
     assert store.of_image(number, "image", "b") == []
 
 
+def test_the_planner_keeps_no_samples_of_what_is_personal(database: Database) -> None:
+    if database.embedded:
+        pytest.skip("SQLite's statistics are counts")
+    collection = make(database)
+    Faces(database).add(collection, [face(seed, external=f"person-{seed % 3}") for seed in range(30)])
+    with database.begin() as connection:
+        connection.exec_driver_sql("ANALYZE faces")
+    with database.read() as connection:
+        sampled = connection.exec_driver_sql("SELECT attname FROM pg_stats WHERE tablename = 'faces'").scalars().all()
+    assert "image_id" in sampled
+    assert not {"vector", "external_image_id"} & set(sampled)
+
+
 def test_deleting_faces(database: Database) -> None:
     number, store = make(database), Faces(database)
     ids = [each.face_id for each in store.add(number, [face(seed) for seed in range(4)])]

@@ -356,6 +356,17 @@ def test_a_graph_is_built_and_used(house: House) -> None:
         time.sleep(0.05)
     else:
         raise AssertionError("no graph")
+    known = "SELECT reltuples FROM pg_class WHERE oid = 'openrek_search.vectors'::regclass"
+    while time.monotonic() < deadline:
+        with house.database.read() as connection:
+            if connection.exec_driver_sql(known).scalar() == 2000:  # else the planner would not take the graph
+                break
+        time.sleep(0.05)
+    else:
+        raise AssertionError("the planner knows nothing of the vectors")
+    with house.database.read() as connection:
+        sampled = "SELECT attname FROM pg_stats WHERE schemaname = 'openrek_search' AND tablename = 'vectors'"
+        assert "vector" not in connection.exec_driver_sql(sampled).scalars().all()
     hits = 0
     for query in random_faces(20, seed=8):
         truth = np.argsort(-(vectors @ query))[:10]
@@ -364,3 +375,17 @@ def test_a_graph_is_built_and_used(house: House) -> None:
     assert hits >= 196, f"recall at 10 is {hits / 200}"
     (number,) = house.add(random_faces(1, seed=9), "later")
     assert look(house, search, random_faces(1, seed=9)[0], 1).numbers.tolist() == [number]
+
+
+def test_a_server_that_starts_waits_for_no_graph_that_is_being_built(house: House) -> None:
+    if house.engine != "pgvector":
+        pytest.skip("only pgvector has graphs")
+    house.add(random_faces(10, seed=7), "a")
+    look(house, house.search(), random_faces(1)[0])
+    with house.database.engine.connect() as builder:  # holds the lock of CREATE INDEX CONCURRENTLY
+        builder.exec_driver_sql("LOCK TABLE openrek_search.vectors IN SHARE UPDATE EXCLUSIVE MODE")
+        started = threading.Thread(target=lambda: look(house, house.another_server(), random_faces(1)[0]), daemon=True)
+        started.start()
+        started.join(20)
+        assert not started.is_alive()
+        builder.rollback()

@@ -31,6 +31,7 @@ COUNT_AFTER: Final = 500  # changes, after which it is counted again whether a g
 BUILD_MEMORY: Final = "1GB"
 LEAST_SLACK: Final = 1e-6
 
+# statistics would be samples of the vectors, and outlive an erasure
 _TABLES: Final = """
 CREATE EXTENSION IF NOT EXISTS vector;
 CREATE SCHEMA IF NOT EXISTS openrek_search;
@@ -39,11 +40,18 @@ CREATE TABLE IF NOT EXISTS openrek_search.vectors (
     PRIMARY KEY (collection, kind, number)
 );
 ALTER TABLE openrek_search.vectors ALTER COLUMN vector SET STORAGE PLAIN;
+ALTER TABLE openrek_search.vectors ALTER COLUMN vector SET STATISTICS 0;
 CREATE TABLE IF NOT EXISTS openrek_search.progress (
     collection bigint NOT NULL, kind "char" NOT NULL, change bigint NOT NULL, dimension integer NOT NULL,
     PRIMARY KEY (collection, kind)
 );
 """
+_MADE: Final = """
+SELECT count(*) FROM pg_attribute WHERE attname = 'vector' AND attstattarget = 0
+AND attrelid = to_regclass('openrek_search.vectors') AND to_regclass('openrek_search.progress') IS NOT NULL
+"""
+"""1 where all of _TABLES is there."""
+
 _LETTERS: Final[dict[Kind, str]] = {"faces": "f", "users": "u"}
 
 
@@ -54,8 +62,11 @@ def prepare(database: Database) -> bool:
     query = "SELECT default_version FROM pg_available_extensions WHERE name = 'vector'"
     with database.read() as connection:
         version = connection.execute(text(query)).scalar()
+        made = connection.execute(text(_MADE)).scalar()
     if version is None or tuple(int(part) for part in str(version).split(".")[:2]) < (0, 8):
         return False
+    if made:  # making sure again would wait for whoever builds a graph, and let every search wait meanwhile
+        return True
     try:
         with database.begin(alone="pgvector") as connection:
             for statement in _TABLES.split(";\n"):
@@ -288,6 +299,8 @@ class PgVectorSearch:
                     f"USING hnsw ((vector::halfvec({int(dimension)})) halfvec_ip_ops) "
                     f"WITH (m = 16, ef_construction = 100) WHERE collection = {int(collection)} AND kind = '{letter}'"
                 )
+                # the planner takes a large collection that it knows nothing of for a few rows, and reads all of it
+                connection.execute(text("ANALYZE openrek_search.vectors"))
             finally:
                 connection.execute(text("RESET maintenance_work_mem"))
                 connection.execute(text("SELECT pg_advisory_unlock(hashtext(:name))"), {"name": name})
