@@ -44,7 +44,7 @@ class Looker:
             sharpness=np.full(count, 80, np.float32),
         )
 
-    def embed(self, picture: Picture, faces: Faces, runtime: object, *, model: str) -> Any:
+    def embed(self, picture: Picture, faces: Faces, runtime: object, *, model: str, thirty: Any = None) -> Any:
         return np.ones((len(faces), 128), np.float32)
 
 

@@ -77,7 +77,7 @@ def faces(*boxes: tuple[float, float, float, float], confidence: float = 0.97) -
 def look(things: Objects, seen: Faces, *answers: Answers, catalogue: tuple[str, ...] = ()) -> Any:
     network = HeadNetwork(*(answers or ((0.99, 0.01, 0.01, 0.5),)))
     runtime = SimpleNamespace(model=lambda name: {heads.MODEL: network}[name], catalogue=catalogue)
-    return SimpleNamespace(picture=PICTURE, runtime=runtime, faces=seen, objects=things)
+    return SimpleNamespace(picture=PICTURE, runtime=runtime, faces=seen, objects=things, begin=lambda: None)
 
 
 WORKER = ("person", (100.0, 50.0, 200.0, 350.0), 0.9)

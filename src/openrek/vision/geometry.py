@@ -83,11 +83,15 @@ def nms(
     if len(order) != len(b):
         raise ValueError(f"{len(b)} boxes but {len(order)} scores")
     groups = None if classes is None else np.asarray(classes)
+    areas = area(b)
     kept: list[int] = []
     while len(order) and (limit is None or len(kept) < limit):
         best, rest = order[0], order[1:]
         kept.append(int(best))
-        suppressed = iou(b[best : best + 1], b[rest])[0] > threshold
+        others = b[rest]
+        sides = np.minimum(others[:, 2:], b[best, 2:]) - np.maximum(others[:, :2], b[best, :2])
+        shared = np.maximum(sides, 0).prod(axis=1)
+        suppressed = shared > threshold * (areas[rest] + areas[best] - shared)
         if groups is not None:
             suppressed &= groups[rest] == groups[best]
         order = rest[~suppressed]

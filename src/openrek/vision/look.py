@@ -4,7 +4,8 @@ Labels, moderation and protective equipment read the same backbone pass, the sam
 index and video analysis hand one `Look` to all of them.
 """
 
-from functools import cached_property
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from openrek.vision.faces.detector import SEARCH_SIDE
 from openrek.vision.image import Picture
 from openrek.vision.objects import Objects, detect_objects
 from openrek.vision.runtime import Runtime
+from openrek.vision.runtime.hardware import usable_cores
 
 NOTHING = Objects(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64), ())
 
@@ -39,6 +41,13 @@ class Look:
         self.runtime = runtime
         self._face_search_side = face_search_side
         self._detector = detector
+        self._ahead: Future[Objects] | None = None
+
+    def begin(self) -> None:
+        """Start to look for objects on another thread, for a caller that wants them and other parts: networks as small
+        as these leave cores idle when they run one after another."""
+        if self._ahead is None and "objects" not in self.__dict__:
+            self._ahead = _others().submit(self._find_objects)
 
     @cached_property
     def features(self) -> Features:
@@ -53,6 +62,16 @@ class Look:
     @cached_property
     def objects(self) -> Objects:
         """The objects with boxes, surest first; none where the catalogue has no such detector."""
+        if self._ahead is None or self._ahead.cancel():  # not begun yet: others are busy
+            return self._find_objects()
+        return self._ahead.result()
+
+    def _find_objects(self) -> Objects:
         if self._detector not in self.runtime.catalogue:
             return NOTHING
         return detect_objects(self.picture, self.runtime, model=self._detector)
+
+
+@cache
+def _others() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max(2, usable_cores()), thread_name_prefix="look")

@@ -45,6 +45,7 @@ def detect_labels(look: Look) -> list[FoundLabel]:
 
     An ancestor's confidence is at least that of every label below it. Raises ModelError where a model cannot be had.
     """
+    look.begin()
     concepts = dict(heads(look, EVERYDAY))
     if PERSON in look.objects.names and len(look.objects.of(PERSON).at_least(0.3)) < CROWD:
         concepts["Crowd"] /= 2

@@ -55,7 +55,9 @@ def _choose(
 def candidates(found: forms.Found, names: tuple[str, ...]) -> tuple[forms.Floats, forms.Floats, NDArray[np.int64]]:
     """The (box, class) pairs worth a look: boxes (K, 4), raw scores (K,), classes (K,); the best 2,000."""
     scores = found.scores[:, : len(names)]
-    rows, columns = np.nonzero(scores >= _LEAST_RAW)
+    rows, columns = np.divmod(
+        np.flatnonzero(scores >= _LEAST_RAW), scores.shape[1]
+    )  # np.nonzero takes ten times as long
     meant = np.array([name != "-" for name in names])[columns]
     rows, columns = rows[meant], columns[meant]
     values = scores[rows, columns]

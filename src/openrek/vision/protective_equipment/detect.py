@@ -51,6 +51,7 @@ def protective_equipment(look: Look) -> tuple[ProtectedPerson, ...]:
 
     Raises ModelError where a model cannot be had or run.
     """
+    look.begin()
     hints = find_hints(look.faces, look.objects)
     people = find_people(look.objects, hints, look.picture.width, look.picture.height)
     people = people.select(np.argsort(-people.scores * geometry.area(people.boxes), kind="stable")[:MAX_PERSONS])
