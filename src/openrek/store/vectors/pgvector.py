@@ -27,6 +27,10 @@ HALF_ERROR: Final = 1.5e-3
 GRAPH_FROM: Final = 50_000
 """Rows of a collection from which on it gets a graph; 50,000 are looked at in about 30 ms."""
 
+EF_SEARCH: Final = 600
+"""Rows that a search in a graph keeps in view, at least. Of a million faces 200, 400, 600 and 1000 find 97.6, 99.4,
+99.8 and 99.95 % of the ten best, in 11, 16, 21 and 31 ms."""
+
 COUNT_AFTER: Final = 500  # changes, after which it is counted again whether a graph is due
 BUILD_MEMORY: Final = "1GB"
 LEAST_SLACK: Final = 1e-6
@@ -151,7 +155,7 @@ class PgVectorSearch:
             f"WHERE collection = {int(collection)} AND kind = '{_LETTERS[kind]}' ORDER BY {code} LIMIT {int(count)}"
         )
         with self._database.read() as connection:
-            connection.execute(text(f"SET LOCAL hnsw.ef_search = {min(1000, max(200, count))}"))
+            connection.execute(text(f"SET LOCAL hnsw.ef_search = {min(1000, max(EF_SEARCH, count))}"))
             connection.execute(text("SET LOCAL hnsw.iterative_scan = strict_order"))
             connection.execute(text("SET LOCAL hnsw.max_scan_tuples = 200000"))
             rows = connection.exec_driver_sql(statement).all()
