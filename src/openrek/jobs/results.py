@@ -20,7 +20,7 @@ class Page:
 
 
 class JobResults:
-    """Reads the rows that the deciding task wrote; they never change."""
+    """Reads the rows that the deciding task wrote; only erasing a face changes them (store.erasure)."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
