@@ -1,10 +1,13 @@
 """The gallery of well-known people on both databases."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import insert, select
 
+from openrek.jobs import JobStore, NewJob
 from openrek.store.celebrities import (
     AmbiguousNameError,
     Celebrities,
@@ -15,6 +18,7 @@ from openrek.store.celebrities import (
     name_key,
 )
 from openrek.store.database import Database
+from openrek.store.schema import job_results, jobs
 
 ADA = Person("Ada Lovelace", ("www.imdb.com/name/nm0000001",), "Female", "Q7259", "a book", "CC0-1.0", "asked")
 
@@ -103,6 +107,30 @@ def test_a_removed_person_is_gone_and_does_not_return_by_accident(gallery: Celeb
     assert not gallery.is_removed(Person("Ada Lovelace", wikidata="Q999"))  # someone else of that name
     assert gallery.put(ADA, [reference(1)], again=True) == key
     assert not gallery.is_removed(ADA)
+
+
+def test_a_removed_person_leaves_the_results_of_videos(gallery: Celebrities, database: Database) -> None:
+    ada, other = gallery.put(ADA, [reference(1)]), gallery.put(Person("Other"), [reference(2)])
+    for operation in ("StartCelebrityRecognition", "StartLabelDetection"):
+        with database.begin() as connection:
+            new = NewJob(operation, "000000000000", "us-east-1", {})
+            job_id = JobStore(database).create(connection, new, limit=None)
+            number = connection.execute(select(jobs.c.id).where(jobs.c.job_id == job_id)).scalar_one()
+            for position, who in enumerate((ada, other, ada, other, other)):
+                item = json.dumps({"Timestamp": position, "Celebrity": {"Id": who, "Name": "?"}})
+                row = {"job_number": number, "view": 0, "position": position, "sort_text": who, "sort_number": 0.0}
+                connection.execute(insert(job_results).values(row | {"item": item}))
+    gallery.remove(ada)
+
+    def left(operation: str) -> list[tuple[int, str, int]]:
+        columns = job_results.c.position, job_results.c.sort_text, job_results.c.item
+        rows = select(*columns).join(jobs).where(jobs.c.operation == operation).order_by(job_results.c.position)
+        with database.read() as connection:
+            found = connection.execute(rows).all()
+        return [(row.position, row.sort_text, json.loads(row.item)["Timestamp"]) for row in found]
+
+    assert left("StartCelebrityRecognition") == [(0, other, 1), (1, other, 3), (2, other, 4)]
+    assert len(left("StartLabelDetection")) == 5
 
 
 def test_a_person_removed_by_name_stays_out_with_a_wikidata_id(gallery: Celebrities) -> None:

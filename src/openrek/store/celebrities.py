@@ -23,6 +23,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, insert, or_, se
 
 from openrek.store.database import Database
 from openrek.store.errors import StoreError
+from openrek.store.job_traces import forget_celebrity
 from openrek.store.schema import celebrities, celebrity_changes, celebrity_references, now_ms, removed_celebrities
 from openrek.store.server_secret import ServerSecret
 from openrek.store.vector_changes import Floats, pack, unit, unpack
@@ -206,7 +207,8 @@ class Celebrities:
         return found
 
     def remove(self, celebrity_id: str, *, remember: bool = True) -> Person | None:
-        """Erase a person: facts and vectors, from the pages of the database too; who that was, None for an unknown id.
+        """Erase a person: facts, vectors and sightings in results of video jobs, from the pages of the database too;
+        who that was, None for an unknown id.
 
         remember: keep hashes of the name and the Wikidata id, so that `put` refuses the person from now on. Raises
         StoreError where the person is gone but old pages could not be erased yet because of a long reader.
@@ -225,6 +227,7 @@ class Celebrities:
                 )
             connection.execute(delete(celebrity_references).where(celebrity_references.c.celebrity_id == celebrity_id))
             connection.execute(delete(celebrities).where(mine))
+            forget_celebrity(connection, celebrity_id)
             _raise_change(self._database, connection)
         if self._database.embedded:
             _empty_log(self._database)

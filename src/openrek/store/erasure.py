@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, cast
 
-import orjson
 from sqlalchemy import Connection, delete, select, update
 
 from openrek.store.copies import delete_from_copies
 from openrek.store.database import Database
 from openrek.store.errors import StoreError
-from openrek.store.schema import collections, faces, job_results, jobs, request_tokens, users
+from openrek.store.job_traces import forget_matches
+from openrek.store.schema import collections, faces, request_tokens, users
 from openrek.store.users import Users
 from openrek.store.vector_changes import next_change, note_removed
 
@@ -73,27 +73,13 @@ def erase_faces(
         delete_from_copies(connection, collection, result.faces)
         for gone in result.faces:
             _forget_answers(connection, gone)
-            _forget_matches(connection, gone)
+            forget_matches(connection, gone)
     write_anew(database)
     return result
 
 
 def _forget_answers(connection: Connection, face_id: str) -> None:
     connection.execute(delete(request_tokens).where(request_tokens.c.response.contains(face_id, autoescape=True)))
-
-
-def _forget_matches(connection: Connection, face_id: str) -> None:
-    """Take a face out of what was found in videos; the people who were seen there stay, unnamed."""
-    table = job_results.c
-    searches = select(jobs.c.id).where(jobs.c.operation == "StartFaceSearch")
-    named = table.job_number.in_(searches), table.item.contains(face_id, autoescape=True)
-    for row in connection.execute(select(job_results).where(*named)).all():
-        item = orjson.loads(row.item)
-        matches = [match for match in item.pop("FaceMatches", ()) if match["Face"]["FaceId"] != face_id]
-        if matches:
-            item["FaceMatches"] = matches
-        here = table.job_number == row.job_number, table.view == row.view, table.position == row.position
-        connection.execute(update(job_results).where(*here).values(item=orjson.dumps(item).decode()))
 
 
 def _parts(numbers: Sequence[int]) -> Iterator[Sequence[int]]:
