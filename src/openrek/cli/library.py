@@ -299,10 +299,6 @@ def _excuse(strange: Mapping[str, Sequence[str]]) -> str:
     return f"nothing here is {words}" + (f"; there is {', '.join(alike)}" if alike else "")
 
 
-def _named(seen: Sequence[tuple[str, float]]) -> list[dict[str, Any]]:
-    return [{"Name": name, "Confidence": round(100 * confidence, 2)} for name, confidence in seen]
-
-
 def _table(hits: Sequence[Hit]) -> Table:
     table = Table(box=None, pad_edge=True, header_style="dim")
     table.add_column("%", justify="right")
