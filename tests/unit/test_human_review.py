@@ -24,12 +24,13 @@ CALL = cast(Call, SimpleNamespace(caller=Caller("OREKAAAAAAAAAAAAAAAA", HERE.acc
 @pytest.fixture
 def services(tmp_path: Path) -> Services:
     database = Database.open(f"sqlite:///{tmp_path / 'reviews.db'}")
-    Reviews(database).put_flow(HERE, "all", None)
+    for flow in ("all", "more"):
+        Reviews(database).put_flow(HERE, flow, None)
     return cast(Services, SimpleNamespace(database=database, settings=Settings(home=tmp_path, max_open_reviews=1)))
 
 
-def review(services: Services, name: str, image: Any, data: bytes = b"picture") -> dict[str, Any]:
-    config: Any = {"HumanLoopName": name, "FlowDefinitionArn": ARN}
+def review(services: Services, name: str, image: Any, data: bytes = b"picture", **more: Any) -> dict[str, Any]:
+    config: Any = {"HumanLoopName": name, "FlowDefinitionArn": ARN, **more}
     return activation(config, find_flow(config, CALL, services), image, data, LABELS, CALL, services)
 
 
@@ -49,11 +50,23 @@ def test_of_a_picture_in_a_bucket_the_place_is_kept(services: Services) -> None:
     assert shown["moderationLabels"] == LABELS
 
 
-def test_the_same_input_goes_on_with_its_review_and_another_is_refused(services: Services) -> None:
-    first = review(services, "one", {"Bytes": b"picture"})
-    assert review(services, "one", {"Bytes": b"picture"}) == first
-    with pytest.raises(InvalidParameterException, match="one exists for another picture or flow"):
-        review(services, "one", {"Bytes": b"other"}, b"other")
+@pytest.mark.parametrize(
+    ("data", "change", "difference"),
+    [
+        (b"other", {}, "another picture"),
+        (b"picture", {"FlowDefinitionArn": ARN.replace("/all", "/more")}, "another FlowDefinitionArn"),
+        (b"picture", {"DataAttributes": {}}, "other DataAttributes"),
+        (b"other", {"DataAttributes": {}}, "other DataAttributes and another picture"),
+    ],
+)
+def test_the_same_input_goes_on_with_its_review_and_another_is_refused(
+    services: Services, data: bytes, change: dict[str, Any], difference: str
+) -> None:
+    attributes = {"ContentClassifiers": ["FreeOfAdultContent"]}
+    first = review(services, "one", {"Bytes": b"picture"}, DataAttributes=attributes)
+    assert review(services, "one", {"Bytes": b"picture"}, DataAttributes=attributes) == first
+    with pytest.raises(InvalidParameterException, match=f"the human loop one exists with {difference}$"):
+        review(services, "one", {"Bytes": data}, data, **{"DataAttributes": attributes, **change})
 
 
 def test_too_many_open_reviews_name_the_quota(services: Services) -> None:

@@ -29,6 +29,12 @@ REASON: Final = "ConditionsEvaluation"
 _FLOW_ARN: Final = re.compile(
     r"arn:aws:sagemaker:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):flow-definition/(?P<name>.+)"
 )
+_DIFFERENCES: Final = {
+    "flowDefinitionArn": "another FlowDefinitionArn",
+    "dataAttributes": "other DataAttributes",
+    "picture": "another picture",
+}
+"""What a repeated request for a review may not change, by its key in the review's input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +97,10 @@ def activation(
     try:
         Reviews(services.database).start(_owner(call), loop, most_open=most)
     except ExistsError as error:
+        before = json.loads(Reviews(services.database).input(_owner(call), name) or "{}")
+        others = [word for key, word in _DIFFERENCES.items() if before.get(key) != content[key]]
         raise InvalidParameterException(
-            f"Request has invalid parameters: the human loop {name} exists for another picture or flow"
+            f"Request has invalid parameters: the human loop {name} exists with {' and '.join(others)}"
         ) from error
     except FullError as error:
         raise HumanLoopQuotaExceededException(

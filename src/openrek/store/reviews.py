@@ -113,6 +113,16 @@ class Reviews:
             Loop(row.name, row.flow_name, row.fingerprint, row.input, None, row.status, row.created_ms) for row in rows
         ]
 
+    def input(self, owner: Owner, name: str) -> str | None:
+        """What the reviewers of a loop are to see (JSON); None where there is no such loop."""
+        table = review_loops
+        query = select(table.c.input).where(
+            table.c.account_id == owner.account_id, table.c.region == owner.region, table.c.name == name
+        )
+        with self._database.read() as connection:
+            found: str | None = connection.execute(query).scalar()
+        return found
+
     def image(self, owner: Owner, name: str) -> bytes | None:
         """The inline picture of a loop; None where it lies in a bucket or there is no such loop."""
         table = review_loops
