@@ -485,6 +485,20 @@ def test_instances_are_ratios_and_carry_colours_only_when_asked() -> None:
     assert none["Instances"][0]["DominantColors"] == []
 
 
+def test_colours_of_a_box_that_labels_share_are_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def box_colours(picture: Picture, box: Any, *, max_colours: int) -> list[Any]:
+        asked.append(box)
+        return []
+
+    monkeypatch.setattr("openrek.service.labels.box_colours", box_colours)
+    first, second = Instance((1, 2, 30, 40), 0.8), Instance((5, 2, 30, 40), 0.7)
+    found = [FoundLabel(TABLE["Woman"], 0.9, (first,)), FoundLabel(PERSON, 0.9, (first, second))]
+    label_members(found, PICTURE, choice=EVERYTHING, instance_colours=5)
+    assert sorted(asked) == [first.box, second.box]
+
+
 def test_properties_have_contrast_for_the_whole_picture_only(photos: dict[str, Path]) -> None:
     members = property_members(image_properties(load_image(photos["astronaut"])))
     assert set(members["Quality"]) == {"Brightness", "Sharpness", "Contrast"}

@@ -1,7 +1,8 @@
 """Labels of pictures: DetectLabels, and the filters and parts of an answer that labels in videos share."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -24,6 +25,7 @@ from openrek.vision.labels import (
     detect_labels,
     image_properties,
 )
+from openrek.vision.labels.assemble import Box
 from openrek.vision.labels.colours import DominantColour
 
 if TYPE_CHECKING:
@@ -46,6 +48,9 @@ INSTANCE_CONFIDENCE: Final = 30.0
 MAX_LABELS: Final = 1000
 MAX_DOMINANT_COLOURS: Final = 10
 LONGEST_SIDE: Final = 10_000
+
+Colours = Callable[[Box], Sequence[DominantColour]]
+"""The dominant colours in a box of the picture."""
 
 
 @operation("DetectLabels")
@@ -153,6 +158,9 @@ def label_members(
     a label that tags are sure of may have none. instance_colours: how many dominant colours each instance carries; None
     for no such member. Labels are cut after filtering, ancestors included.
     """
+    colours: Colours | None = None
+    if instance_colours is not None:  # looked for once a box: a label and its ancestors share theirs
+        colours = cache(partial(box_colours, picture, max_colours=instance_colours))
     # the threshold in the same precision: a client may send back a confidence that it read
     threshold = float(np.float32(min_confidence))
     passing = [
@@ -166,7 +174,7 @@ def label_members(
             "Name": each.label.name,
             "Confidence": confidence,
             "Instances": [
-                _instance(instance, picture, instance_colours)
+                _instance(instance, picture, colours)
                 for instance in each.instances
                 if percent(instance.confidence) >= min(threshold, INSTANCE_CONFIDENCE)
             ],
@@ -183,7 +191,7 @@ def percent(probability: float) -> float:
     return float(np.float32(min(max(probability, 0.0), 1.0) * 100))
 
 
-def _instance(instance: Instance, picture: Picture, colours: int | None) -> "InstanceTypeDef":
+def _instance(instance: Instance, picture: Picture, colours: Colours | None) -> "InstanceTypeDef":
     left, top, right, bottom = instance.box
     member: InstanceTypeDef = {
         "BoundingBox": {
@@ -195,7 +203,7 @@ def _instance(instance: Instance, picture: Picture, colours: int | None) -> "Ins
         "Confidence": percent(instance.confidence),
     }
     if colours is not None:
-        member["DominantColors"] = colour_members(box_colours(picture, instance.box, max_colours=colours))
+        member["DominantColors"] = colour_members(colours(instance.box))
     return member
 
 
