@@ -22,7 +22,7 @@ from openrek.vision.labels.people import match, people, presence, traits
 from openrek.vision.labels.tagger import Members, calibrate, label_scores, read_tags
 from openrek.vision.labels.taxonomy import taxonomy
 from openrek.vision.look import Look
-from openrek.vision.objects import Objects
+from openrek.vision.objects import Objects, detect_objects
 from openrek.vision.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -292,6 +292,28 @@ def test_a_thing_that_the_tagger_does_not_see_is_doubted(name: str, tags: dict[s
     box, score = np.array([[0, 0, 20, 30]], np.float32), np.array([0.9], np.float32)
     (found,) = things(Objects(box, score, np.array([0]), (name,)), tags)
     assert list(found.names.values()) == [pytest.approx(confidence)]
+
+
+def test_classes_of_ones_own_detector_are_found_by_name_or_alias(caplog: pytest.LogCaptureFixture) -> None:
+    names = ("person", "forklift", "license_plate", "automobile", "gizmo", "-", "mobile_phone", "golden_retriever")
+    boxes, scores = np.tile(np.float32([0, 0, 9, 9]), (len(names), 1)), np.full(len(names), 0.9, np.float32)
+    objects = Objects(boxes, scores, np.arange(len(names)), names, "a-detector-of-ones-own")
+    with caplog.at_level("WARNING"):
+        found = [name for thing in things(objects, {}) for name in thing.names]
+        things(objects.at_least(0.5), {})
+    assert found == ["Forklift", "License Plate", "Car", "Mobile Phone", "Golden Retriever"]
+    said = [record.getMessage() for record in caplog.records]
+    assert said == ["a-detector-of-ones-own: 1 of 8 classes mean no label: gizmo"]
+
+
+def test_the_own_detector_leaves_nothing_out_that_could_be_a_label(
+    runtime: Runtime, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("WARNING"):
+        objects = detect_objects(PICTURE, runtime)
+        things(objects, {})
+    assert (objects.model, len(objects.names)) == ("objects", 91)
+    assert not caplog.records
 
 
 def test_every_class_of_a_coco_detector_is_a_label_with_boxes() -> None:

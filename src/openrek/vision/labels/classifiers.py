@@ -20,6 +20,7 @@ A class that means no label is left out; what was left out is logged when the mo
 """
 
 import logging
+from collections.abc import Sequence
 from functools import cache
 from typing import Annotated, Final, Literal, TypeVar
 
@@ -102,11 +103,16 @@ def _described(card: Card) -> tuple[Preprocess, tuple[str, ...]]:
         if label and not label_of(label):
             raise CardError(f"The model card {card.name!r} maps {name!r} to {label!r}, which is no label.")
     unknown = [name for name, meaning in zip(classes, meanings, strict=True) if not meaning and name not in how.names]
-    if unknown and card.name not in _said:
-        _said.add(card.name)
-        shown = ", ".join(unknown[:10]) + (" ..." if len(unknown) > 10 else "")
-        log.warning("%s: %d of %d classes mean no label: %s", card.name, len(unknown), len(classes), shown)
+    say_left_out(card.name, unknown, len(classes))
     return how, meanings
+
+
+def say_left_out(model: str, unknown: Sequence[str], count: int) -> None:
+    """Log, once a model, which of its `count` classes mean no label."""
+    if unknown and model not in _said:
+        _said.add(model)
+        shown = ", ".join(unknown[:10]) + (" ..." if len(unknown) > 10 else "")
+        log.warning("%s: %d of %d classes mean no label: %s", model, len(unknown), count, shown)
 
 
 def label_of(name: str) -> str:

@@ -4,6 +4,7 @@ Each source gives evidence for the closest label only; `assemble` adds the ances
 """
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Final
 
 from openrek.vision.backbone import MODEL
@@ -24,8 +25,10 @@ FACE_SEARCH_SIDE: Final = 448
 
 DETECTORS: Final = ("objects", "coco")
 """Sources of evidence that a detector's classes are: `objects:bus` of the detector of the pack base, `coco:kite` of
-those that know more of COCO's 80 classes."""
+those that know more of COCO's 80 classes. Classes of one's own detector mean the label of their name or alias."""
 
+NO_LABELS: Final = ("head_bare", "face_bare", "-")
+"""Classes without a label, and rightly so: what only protective equipment asks for, and what means nothing."""
 
 UNKNOWN: Final = 0.05
 """A label that the tagger gives less than this is unknown to it."""
@@ -78,9 +81,10 @@ def things(objects: Objects, tags: Mapping[str, float]) -> list[Thing]:
     tags: confidences of the tagger, which knows nearly all of the detector's classes by sight.
     """
     table = taxonomy()
+    labels = labels_of(objects.model, objects.names)
     found = []
     for name, box, score in zip(objects.named(), objects.boxes, objects.scores, strict=True):
-        label = label_of(name)
+        label = labels[name]
         if label is None or name == PERSON:
             continue
         left, top, right, bottom = (float(value) for value in box)
@@ -91,6 +95,19 @@ def things(objects: Objects, tags: Mapping[str, float]) -> list[Thing]:
 
 
 def label_of(name: str) -> Label | None:
-    """The label of a detector's class, or None."""
+    """The label of a detector's class: by its evidence, else by name or alias as a classifier's; or None."""
     known = taxonomy().by_evidence
-    return next((known[f"{source}:{name}"] for source in DETECTORS if f"{source}:{name}" in known), None)
+    for source in DETECTORS:
+        if f"{source}:{name}" in known:
+            return known[f"{source}:{name}"]
+    meant = classifiers.label_of(name)
+    return taxonomy()[meant] if meant else None
+
+
+@cache
+def labels_of(model: str, names: tuple[str, ...]) -> Mapping[str, Label | None]:
+    """The label of each class of a detector, or None; logs which classes of a detector of one's own have none."""
+    labels = {name: label_of(name) for name in names}
+    unknown = [name for name, label in labels.items() if label is None and name not in NO_LABELS]
+    classifiers.say_left_out(model, unknown, len(names))
+    return labels

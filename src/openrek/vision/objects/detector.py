@@ -49,7 +49,7 @@ def _choose(
     kept = geometry.nms(boxes, raw, how.overlap, classes=classes, limit=_MOST)
     kept = kept[geometry.area(boxes[kept]) > 0]
     kept = kept[np.argsort(-scores[kept], kind="stable")]
-    return Objects(boxes[kept], scores[kept], classes[kept], names)
+    return Objects(boxes[kept], scores[kept], classes[kept], names, model.card.name)
 
 
 def candidates(found: forms.Found, names: tuple[str, ...]) -> tuple[forms.Floats, forms.Floats, NDArray[np.int64]]:

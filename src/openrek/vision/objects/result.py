@@ -17,12 +17,14 @@ class Objects:
     classes: (N,) index into `names`.
     names: what the detector can tell apart, lower case with underscores ("person", "hard_hat"). A class that is not
     among them was not looked for.
+    model: the catalogue's model that looked.
     """
 
     boxes: Floats
     scores: Floats
     classes: NDArray[np.int64]
     names: tuple[str, ...]
+    model: str = ""
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -37,7 +39,7 @@ class Objects:
         return self.select(self.scores >= score)
 
     def select(self, index: NDArray[np.intp] | NDArray[np.bool_]) -> "Objects":
-        return Objects(self.boxes[index], self.scores[index], self.classes[index], self.names)
+        return Objects(self.boxes[index], self.scores[index], self.classes[index], self.names, self.model)
 
     def named(self) -> list[str]:
         """The class name of each object."""
