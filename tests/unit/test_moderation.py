@@ -1,15 +1,21 @@
 """The moderation taxonomy, how evidence becomes labels, what cannot be seen, classifiers by card, NudeNet's adapter."""
 
+import io
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
+from PIL import Image
 
-from openrek.service.moderation import content_type_members, label_members
+from openrek.contract.call import Call
+from openrek.service.moderation import content_type_members, detect, label_members
+from openrek.service.services import Services
 from openrek.settings import Settings
 from openrek.vision.image import Picture
 from openrek.vision.look import Look
@@ -56,15 +62,41 @@ def test_the_surest_box_of_each_class() -> None:
 def test_a_box_of_a_weapon_makes_its_head_surer_and_no_other() -> None:
     with Runtime(cache=Settings().cache) as runtime:
         look = Look(picture(120, 130, 140), runtime)
-        look.__dict__["objects"] = seen()
+        look.__dict__["base_objects"] = seen()
         plain = read_heads(look)
         for weapon in ("pistol", "knife", "long_gun"):
-            look.__dict__["objects"] = seen((weapon, 0.9), ("person", 0.9))
+            look.__dict__["base_objects"] = seen((weapon, 0.9), ("person", 0.9))
             raised = read_heads(look)
             assert raised[weapon] > plain[weapon] * 2
             assert {head: raised[head] for head in raised if head != weapon} == pytest.approx(
                 {head: plain[head] for head in plain if head != weapon}, abs=1e-6
             )
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The detectors that are asked, in order; only the base one sees the pistol."""
+    models: list[str] = []
+
+    def detect_objects(picture: Picture, runtime: Runtime, *, model: str) -> Objects:
+        models.append(model)
+        return seen(("pistol", 0.9)) if model == "objects" else seen()
+
+    monkeypatch.setattr("openrek.vision.look.detect_objects", detect_objects)
+    return models
+
+
+def test_another_detector_for_labels_takes_no_weapons_from_moderation(asked: list[str], tmp_path: Path) -> None:
+    image = io.BytesIO()
+    Image.new("RGB", (160, 120), (120, 130, 140)).save(image, "PNG")
+    request: Any = {"Image": {"Bytes": image.getvalue()}, "MinConfidence": 1}
+    answers = []
+    for detector in ("objects", "yolox-nano"):
+        with closing(Services(Settings(home=tmp_path, detector=detector))) as services:
+            answers.append(detect(request, cast(Call, None), services))
+    assert asked == ["objects", "objects"]
+    assert answers[0] == answers[1]
+    assert "Weapons" in [label["Name"] for label in cast(Any, answers[1])["ModerationLabels"]]
 
 
 # --- the taxonomy -----------------------------------------------------------------------------------------------------

@@ -242,7 +242,9 @@ def test_the_settings_choose_the_detector_of_labels_and_videos(tmp_path: Path) -
     )
     services = Services(settings)
     try:
-        assert services.look(picture(64, 64, (40, 40, 48, 48))).objects.named() == ["dog"]
+        look = services.look(picture(64, 64, (40, 40, 48, 48)))
+        assert look.objects.named() == ["dog"]
+        assert "pistol" in look.base_objects.names  # of the pack base, which moderation asks
     finally:
         services.close()
 

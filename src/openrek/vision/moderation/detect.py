@@ -57,7 +57,7 @@ def moderate(look: Look, *, nudenet: bool = False) -> Moderation:
     nudenet: whether the package NudeNet is asked too, where it is installed (its licence is AGPL-3.0).
     Raises ModelError where a model cannot be had or run.
     """
-    look.begin()
+    look.begin(base=True)
     cards = look.runtime.catalogue
     read = heads.read_heads(look)
     evidence = [(heads.LABELS[head], read[head]) for head in read if head in heads.LABELS]

@@ -1,7 +1,7 @@
 """The heads that this project trained on the shared backbone: one confidence each for a picture.
 
-One small network reads the backbone's regions, the object detector's surest boxes and the picture's surface; see
-training/moderation/README.md.
+One small network reads the backbone's regions, the surest boxes of the object detector of the pack base and the
+picture's surface; see training/moderation/README.md.
 """
 
 import json
@@ -45,7 +45,7 @@ def read_heads(look: Look) -> dict[str, float]:
     feeds = {
         "logits": seen.logits,
         "embeddings": seen.embeddings,
-        "objects": best_of(look.objects, json.loads(model.metadata["objects"])),
+        "objects": best_of(look.base_objects, json.loads(model.metadata["objects"])),
         "surface": surface(fit(look.picture.pixels)),
     }
     (confidences,) = model.run(feeds, ("confidences",))
