@@ -41,7 +41,7 @@ class Application:
 def create_app(settings: Settings, *, progress: Progress | None = None) -> Application:
     """Open the store (and make the first key pair where there is none), load the operations, build the application.
 
-    Raises StoreError when the database or the key file cannot be written.
+    Raises StoreError when the database or the key file cannot be written, ModelError as `Services` does.
     """
     services = Services(settings, progress=progress).open()
     keys = AccessKeys(services.database)

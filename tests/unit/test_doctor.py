@@ -256,6 +256,16 @@ def test_models_missing_damaged_and_mirrored(settings: Callable[..., Settings], 
     assert str(damaged) in corrupt.text
 
 
+def test_the_detector_of_the_settings(settings: Callable[..., Settings]) -> None:
+    [typo] = wrongs(checks.check_models, settings(detector="typo"))
+    assert typo.text.startswith("OPENREK_DETECTOR chooses 'typo', which is no detector; the catalogue has objects, ")
+    assert "OPENREK_DETECTOR" in typo.fix
+    assert wrongs(checks.check_models, settings(detector="yolox-nano")) == []
+    [offline] = wrongs(checks.check_models, settings(detector="yolox-nano", offline=True))
+    assert "yolox-nano" in offline.text
+    assert offline.fix == "OPENREK_OFFLINE=0 openrek models pull base yolox-nano"
+
+
 def test_cards_of_ones_own(settings: Callable[..., Settings]) -> None:
     given = settings()
     cards = given.home / "models.d"

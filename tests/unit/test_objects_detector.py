@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from openrek.cli.main import app
 from openrek.service.services import Services
 from openrek.settings import Settings
 from openrek.vision.image import Picture
 from openrek.vision.objects import Objects, detect_objects
 from openrek.vision.objects.forms import decode_queries, decode_sides, decode_yolox, one_hot
-from openrek.vision.runtime import CardError, Runtime
+from openrek.vision.runtime import CardError, Runtime, UnknownModelError
 from tests.conftest import ROOT
 from tests.unit import detectors_kit as kit
 from tests.unit.runtime_kit import write_card
@@ -247,6 +249,27 @@ def test_the_settings_choose_the_detector_of_labels_and_videos(tmp_path: Path) -
         assert "pistol" in look.base_objects.names  # of the pack base, which moderation asks
     finally:
         services.close()
+
+
+@pytest.mark.parametrize("detector", ["typo", "tagger"])
+def test_a_detector_that_is_none_is_refused_at_the_start(detector: str, tmp_path: Path) -> None:
+    with pytest.raises(UnknownModelError, match=f"OPENREK_DETECTOR chooses '{detector}'.* has objects, yolox-nano"):
+        Services(Settings(home=tmp_path, cache=tmp_path / "cache", detector=detector))
+
+
+@pytest.mark.parametrize(
+    "command", ["serve --port 0", "worker", "detect labels x.jpg", "index .", "video analyze x.mp4 -o out"]
+)
+def test_every_command_that_looks_refuses_it(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("x.jpg", "x.mp4"):
+        (tmp_path / name).write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENREK_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("OPENREK_DETECTOR", "typo")
+    result = CliRunner().invoke(app, command.split())
+    assert isinstance(result.exception, UnknownModelError)
+    assert "OPENREK_DETECTOR chooses 'typo'" in str(result.exception)
+    assert not (tmp_path / "home").exists()
 
 
 def test_the_pack_plus_sees_people_and_animals(tmp_path: Path, weights: Path, photos: dict[str, Path]) -> None:

@@ -236,6 +236,7 @@ def _revision(where: str, revision: str | None, head: str) -> Finding:
 def check_models(settings: Settings) -> Iterator[Finding]:
     """Every model of the catalogue: here and whole, or how it will come here."""
     from openrek.cli.models import library_from
+    from openrek.service.services import check_detector
     from openrek.vision.runtime import ModelError
 
     try:
@@ -243,6 +244,10 @@ def check_models(settings: Settings) -> Iterator[Finding]:
     except ModelError as error:
         yield wrong("models", str(error), f"correct or remove the card in {settings.home / 'models.d'}")
         return
+    try:
+        check_detector(settings, library.catalogue)
+    except ModelError as error:
+        yield wrong("models", str(error), "set OPENREK_DETECTOR to one of these, or unset it")
     states = {name: library.state(card).value for name, card in library.catalogue.items()}
     present = [name for name, state in states.items() if state == "present"]
     if present:
@@ -253,7 +258,7 @@ def check_models(settings: Settings) -> Iterator[Finding]:
             text = f"the file of {name} ({library.cache.original(card)}) is {state}"
             yield wrong("models", text, f"openrek models pull {name}" if not card.packaged else "install openrek again")
     missing = [card for card in library.catalogue.values() if states[card.name] == "missing" and not card.packaged]
-    needed = [card for card in missing if "base" in card.packs]
+    needed = [card for card in missing if "base" in card.packs or card.name == settings.detector]
     if others := [card.name for card in missing if card not in needed]:
         yield note("models", f"not fetched, and not needed: {', '.join(others)}", "openrek models pull plus")
     if settings.model_mirror and "://" not in settings.model_mirror and not Path(settings.model_mirror).is_dir():
@@ -262,10 +267,12 @@ def check_models(settings: Settings) -> Iterator[Finding]:
         )
     if needed:
         text = f"not fetched yet: {', '.join(card.name for card in needed)}"
+        names = dict.fromkeys("base" if "base" in card.packs else card.name for card in needed)
+        pull = f"openrek models pull {' '.join(names)}"
         if settings.offline:
-            yield wrong("models", f"{text}, and downloading is off", "OPENREK_OFFLINE=0 openrek models pull base")
+            yield wrong("models", f"{text}, and downloading is off", f"OPENREK_OFFLINE=0 {pull}")
         else:
-            yield note("models", f"{text}; the first use does", "openrek models pull base")
+            yield note("models", f"{text}; the first use does", pull)
 
 
 def check_moderation(settings: Settings) -> Iterator[Finding]:

@@ -54,9 +54,7 @@ def serve(
             f"{settings.host} can be reached by other machines. Calls are signed but not encrypted: put a TLS proxy in "
             "front, and add --public if you mean it."
         )
-    listener = listen(settings)
-
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with listen(settings) as listener, asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_run(settings, listener, warm=warm, ready_file=ready_file))
 
 

@@ -20,6 +20,7 @@ from openrek.cli.video_parts import PARTS, Part
 from openrek.cli.video_pictures import VideoMark
 
 if TYPE_CHECKING:
+    from openrek.service.services import Services
     from openrek.vision.video.reader import VideoReader
     from openrek.vision.video.segments import Segment
 
@@ -70,10 +71,13 @@ def analyze(
     wanted = [name for name in PARTS if asked[name]] or ["shots", "cues"]
     parts = [PARTS[name] for name in wanted]
     failures = 0
-    with tempfile.TemporaryDirectory(prefix="openrek-video-") as folder:
+    with (
+        closing(services_from(settings_from())) as services,
+        tempfile.TemporaryDirectory(prefix="openrek-video-") as folder,
+    ):
         sources = find_videos(videos, Path(folder))
         for (name, path), target in zip(sources, _targets(output, [name for name, _ in sources]), strict=True):
-            failures += not _analyze_one(name, path, target, parts, annotate=annotate, sheet=sheet)
+            failures += not _analyze_one(name, path, target, parts, services, annotate=annotate, sheet=sheet)
     if failures:
         raise typer.Exit(1)
 
@@ -138,18 +142,19 @@ def _targets(output: Path, names: Sequence[str]) -> list[Path]:
     return targets
 
 
-def _analyze_one(name: str, path: Path, target: Path, parts: Sequence[Part], *, annotate: bool, sheet: bool) -> bool:
+def _analyze_one(
+    name: str, path: Path, target: Path, parts: Sequence[Part], services: "Services", *, annotate: bool, sheet: bool
+) -> bool:
     """Whether it could be analysed."""
     from openrek.cli.video_exports import Items
     from openrek.service.video_analysers.base import Looks
     from openrek.vision.video import VideoError, VideoReader, analyse
     from openrek.vision.video.segments import segments
 
-    settings = settings_from()
     try:
-        with VideoReader.open(path) as reader, closing(services_from(settings)) as services:
+        with VideoReader.open(path) as reader:
             looks = Looks(services)
-            analysers = [part.analyser(looks, settings) for part in parts]
+            analysers = [part.analyser(looks, services.settings) for part in parts]
             begun = time.perf_counter()
             with frame_bar(f"analysing {name}", reader) as progress:
                 decided = analyse(reader, analysers, progress=progress)

@@ -1,5 +1,6 @@
 """What the handlers work with: one container a process, its parts opened when first used."""
 
+from collections.abc import Mapping
 from functools import cached_property
 
 from openrek.service.celebrity_gallery import CelebrityGallery
@@ -14,13 +15,15 @@ from openrek.store.vectors import VectorSearch, open_search
 from openrek.vision.faces.detector import SEARCH_SIDE
 from openrek.vision.image import Picture
 from openrek.vision.look import Look
-from openrek.vision.runtime import Progress, Runtime
+from openrek.vision.objects import MODEL, detectors
+from openrek.vision.runtime import Card, Progress, Runtime, UnknownModelError
 
 
 class Services:
     """Settings, the model runtime, the metadata database, the object store and the page tokens of one process.
 
-    Opening the database or reading the objects raises StoreError, running a model ModelError. A process that only looks
+    Making it raises ModelError where a card is not valid or the settings choose a detector that is none; opening the
+    database or reading the objects raises StoreError, running a model ModelError. A process that only looks
     at pictures (the command line) never opens the database. `progress` is told about model downloads.
     """
 
@@ -36,6 +39,7 @@ class Services:
             progress=progress,
             extra_cards=settings.home / "models.d",
         )
+        check_detector(settings, self.runtime.catalogue)
 
     @cached_property
     def database(self) -> Database:
@@ -87,3 +91,13 @@ class Services:
             self.vectors.close()
         if "database" in self.__dict__:
             self.database.close()
+
+
+def check_detector(settings: Settings, catalogue: Mapping[str, Card]) -> None:
+    """Raises UnknownModelError where the settings choose a detector that the catalogue does not have."""
+    known = detectors(catalogue)
+    if settings.detector not in (MODEL, *known):
+        raise UnknownModelError(
+            f"OPENREK_DETECTOR chooses {settings.detector!r}, which is no detector; the catalogue has "
+            f"{', '.join(known) or 'none'}."
+        )

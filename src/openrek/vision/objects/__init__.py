@@ -4,7 +4,7 @@
 project trained, YOLOX exports, and the DETR family.
 """
 
-from openrek.vision.objects.detector import MODEL, PICTURE_SIDE, detect_objects
+from openrek.vision.objects.detector import MODEL, PICTURE_SIDE, detect_objects, detectors
 from openrek.vision.objects.result import Objects
 
-__all__ = ["MODEL", "PICTURE_SIDE", "Objects", "detect_objects"]
+__all__ = ["MODEL", "PICTURE_SIDE", "Objects", "detect_objects", "detectors"]

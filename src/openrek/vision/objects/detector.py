@@ -1,6 +1,7 @@
 """Finding objects: fit the picture to the detector, run it once, keep the best box of each object."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from openrek.vision.image import Picture
 from openrek.vision.objects import forms
 from openrek.vision.objects.calibration import Calibration
 from openrek.vision.objects.result import Objects
-from openrek.vision.runtime import Model, Runtime
+from openrek.vision.runtime import Card, Model, Runtime
 
 MODEL: Final = "objects"
 
@@ -22,6 +23,11 @@ _MOST: Final = 300
 
 _CANDIDATES: Final = 2000
 _LEAST_RAW: Final = 0.01
+
+
+def detectors(catalogue: Mapping[str, Card]) -> tuple[str, ...]:
+    """The names of the models that find objects: those whose card says in which form they answer."""
+    return tuple(name for name, card in catalogue.items() if card.preprocess.get("form") in get_args(forms.Form))
 
 
 def detect_objects(picture: Picture, runtime: Runtime, *, model: str = MODEL, least: float = 0.05) -> Objects:
