@@ -1,7 +1,10 @@
 """`openrek index` and `openrek search`: resume, moves, broken files, kill -9; a stand-in looks at the photos."""
 
+import errno
 import io
 import json
+import os
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -17,6 +20,8 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from openrek.cli import library_look
+from openrek.cli.common import UserError
+from openrek.cli.library import find_files, read_file
 from openrek.cli.main import app
 from openrek.store.library import Kind, Looked, Seen
 from openrek.vision.image import UnreadableImageError
@@ -142,6 +147,73 @@ def test_a_photo_that_broke_leaves_the_library(looker: type[Looker], album: Path
     assert index(album)["LibraryPictures"] == 1
 
 
+def test_an_emptied_folder_leaves_the_library(looker: type[Looker], album: Path) -> None:
+    index(album)
+    for path in (*album.glob("*.jpg"), *album.glob("*/*.JPG")):
+        path.unlink()
+    done = call("index", album)
+    assert "0 photos; 3 left the library" in done.stdout
+    assert found("file:copy") == []
+
+
+def test_a_folder_that_is_gone_leaves_when_it_is_told_to(looker: type[Looker], album: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "my library.db"
+    call("index", album, "--index", mine)
+    album.rename(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="has 3 photos of it") as caught:
+        call("index", album, "--index", mine)
+    _, _, command = str(caught.value).partition("to forget them: ")
+    assert "3 photos left the library" in call(*shlex.split(command)[1:]).stdout
+    assert "none of 0 pictures" in call("search", "dog", "--index", mine).stdout
+    with pytest.raises(UserError, match="has no photos of"):
+        call("index", "--forget", album, "--index", mine)
+    with pytest.raises(UserError, match="is not a folder$"):
+        call("index", album, "--index", mine)
+
+
+def test_a_folder_that_is_there_may_leave_too(looker: type[Looker], album: Path) -> None:
+    index(album)
+    answer = index(album / "2024", "--forget")
+    assert answer == {"Removed": 1, "LibraryFiles": 2, "LibraryPictures": 1}
+    assert (album / "2024" / "b.JPG").exists()
+
+
+def test_only_regular_files_are_photos(looker: type[Looker], album: Path) -> None:
+    os.mkfifo(album / "pipe.jpg")
+    (album / "zero.jpg").symlink_to("/dev/zero")
+    (album / "link.jpg").symlink_to(album / "a.jpg")
+    files, unread, closed = find_files(album)
+    assert [file.path.name for file in files] == ["a.jpg", "broken.jpg", "copy.jpg", "link.jpg", "b.JPG"]
+    assert not unread
+    assert not closed
+
+
+def test_no_more_is_read_of_a_file_than_it_had(album: Path) -> None:
+    (file, *_), _, _ = find_files(album)
+    assert read_file(file) == jpeg(250)
+    with file.path.open("ab") as stream:
+        stream.write(b"more")
+    with pytest.raises(OSError, match="written to while"):
+        read_file(file)
+
+
+def test_every_photo_is_counted_once(looker: type[Looker], album: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (album / "dangling.jpg").symlink_to(album / "nothing.jpg")
+    (album / "locked").mkdir()
+    scandir = os.scandir
+
+    def guarded(path: Any) -> Any:
+        if Path(path).name == "locked":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    done = call("index", album)
+    assert "5 photos: 2 looked at, 1 copies of known photos, 2 could not be read; 1 folder could" in done.stdout
+    answer = index(album)
+    assert (answer["Files"], answer["Known"], answer["Failed"], answer["FailedFolders"]) == (5, 3, 2, 1)
+
+
 def test_indexing_one_folder_leaves_the_others(looker: type[Looker], album: Path, tmp_path: Path) -> None:
     index(album)
     other = tmp_path / "album-2"
@@ -217,8 +289,6 @@ def test_what_cannot_be_done_is_one_sentence(
 
 
 def test_a_query_without_sense_is_one_sentence(looker: type[Looker], album: Path) -> None:
-    from openrek.cli.common import UserError
-
     index(album)
     with pytest.raises(UserError, match="does not close"):
         call("search", '"dog')

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import shlex
+import stat
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -70,6 +72,9 @@ def index(
     again: Annotated[
         bool, typer.Option("--again", help="Look again at photos that other models than today's have looked at.")
     ] = False,
+    forget: Annotated[
+        bool, typer.Option("--forget", help="Take the folder's photos out of the library, and look at none.")
+    ] = False,
     index_file: IndexOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
@@ -78,35 +83,41 @@ def index(
 
     Labels, the text in the photo, the number of faces, moderation labels, dominant colours, size and date go into one
     SQLite file; photos stay where they are. Only new and changed files are looked at; files that were moved are
-    recognised, files that are gone leave the library.
+    recognised, files that are gone leave the library. Of a folder that is gone as a whole they leave with --forget.
     """
+    root = Path(os.path.realpath(folder.expanduser()))
+    settings = settings_from(home=home, profile=Profile.RELAXED)
+    target = _path(index_file, settings)
+    if forget:
+        _forget(root, target, as_json=as_json)
+        return
+    if not root.is_dir():
+        options = {"--index": index_file, "--home": home}
+        words = [str(word) for option in options.items() if option[1] for word in option]
+        raise UserError(f"{str(folder)!r} is not a folder{_kept_of(root, target, words)}")
+
     from openrek.cli.library_look import Looker
 
-    root = folder.expanduser()
-    if not root.is_dir():
-        raise UserError(f"{str(folder)!r} is not a folder")
-    root = root.resolve()
-    settings = settings_from(home=home, profile=Profile.RELAXED)
-    files, unread = find_files(root)
     services = services_from(settings)
     try:
-        with Library.open(_path(index_file, settings), create=True) as library:
+        files, unread, closed = find_files(root)
+        with Library.open(target, create=True) as library:
             looker = Looker(services)
+            models = looker.models
             known = library.files_below(root)
-            todo = [file for file in files if not _is_known(file, known, looker.models if again else None)]
-            if len(files) == len(unread) == 0:
+            if not (files or unread or closed or known):
                 raise UserError(f"no photos in {str(folder)!r} (looked for {', '.join(sorted(SUFFIXES))})")
-            counts = Counter({Outcome.KNOWN: len(files) - len(todo)})
-            failed = _work_off(todo, library, looker, looker.models if again else None, settings, counts)
-            present = {file.path for file in files}
-            gone = [path for path in known if path not in present and not _below_any(path, unread)]
+            todo = [file for file in files if not _is_known(file, known, models if again else None)]
+            counts = Counter({Outcome.KNOWN: len(files) - len(todo), Outcome.FAILED: len(unread)})
+            failed = _work_off(todo, library, looker, models if again else None, settings, counts)
+            present = {file.path for file in files} | set(unread)
+            gone = [path for path in known if path not in present and closed.isdisjoint(path.parents)]
             removed = library.forget([*gone, *failed])
-            older = sum(state.models != looker.models for state in library.files_below(root).values())
+            older = sum(state.models != models for state in library.files_below(root).values())
             total = library.counts()
     finally:
         services.close()
-    counts[Outcome.FAILED] += len(unread)
-    _report(counts, len(files), removed, older, total, as_json=as_json)
+    _report(counts, len(closed), removed, older, total, as_json=as_json)
 
 
 def search_command(
@@ -159,16 +170,24 @@ def search_command(
 # --- indexing ---------------------------------------------------------------------------------------------------------
 
 
-def find_files(root: Path) -> tuple[list[Found], list[Path]]:
-    """The photo files below a folder, sorted, and what of it could not be read. Links to folders are not followed."""
-    unread: list[Path] = []
+def find_files(root: Path) -> tuple[list[Found], list[Path], set[Path]]:
+    """The photo files below a folder, sorted; those that could not be looked at; and the folders that could not.
 
-    def failed(error: OSError) -> None:
-        unread.append(Path(error.filename))
-        console_err.print(f"[red]{escape(str(error.filename))}:[/] {escape(error.strerror or str(error))}")
-
+    Links to folders are not followed. Named pipes, devices and the like are no photos, whatever they are called.
+    """
     files: list[Found] = []
-    for folder, folders, names in os.walk(root, onerror=failed):
+    unread: list[Path] = []
+    closed: set[Path] = set()
+
+    def say(error: OSError) -> Path:
+        console_err.print(
+            f"[red]{escape(str(error.filename))}:[/] {escape(error.strerror or str(error))}",
+            soft_wrap=True,
+            highlight=False,
+        )
+        return Path(error.filename)
+
+    for folder, folders, names in os.walk(root, onerror=lambda error: closed.add(say(error))):
         folders.sort()
         for name in sorted(names):
             path = Path(folder, name)
@@ -177,10 +196,20 @@ def find_files(root: Path) -> tuple[list[Found], list[Path]]:
             try:
                 state = path.stat()
             except OSError as error:
-                failed(error)
+                unread.append(say(error))
                 continue
-            files.append(Found(path, state.st_size, state.st_mtime_ns))
-    return files, unread
+            if stat.S_ISREG(state.st_mode):
+                files.append(Found(path, state.st_size, state.st_mtime_ns))
+    return files, unread, closed
+
+
+def read_file(file: Found) -> bytes:
+    """Its bytes. Raises OSError, also where it has more or fewer than it had when it was found."""
+    with file.path.open("rb") as stream:
+        data = stream.read(file.size + 1)
+    if len(data) != file.size:
+        raise OSError("it was written to while it was read")
+    return data
 
 
 def _is_known(file: Found, known: dict[Path, FileState], models: str | None) -> bool:
@@ -211,7 +240,7 @@ def _work_off(
         try:
             if file.size > MOST_BYTES:
                 return Read(file, reason=f"{file.size:,} bytes are too many for a photo")
-            data = file.path.read_bytes()
+            data = read_file(file)
             hash = hashlib.sha256(data).digest()
             before = library.models_of(hash)
             if before is not None and (models is None or before == models):
@@ -241,8 +270,27 @@ def _work_off(
     return failed
 
 
-def _below_any(path: Path, folders: Sequence[Path]) -> bool:
-    return any(path == folder or folder in path.parents for folder in folders)
+def _forget(root: Path, target: Path, *, as_json: bool) -> None:
+    with Library.open(target) as library:
+        removed = library.forget(library.files_below(root))
+        total = library.counts()
+    if not removed:
+        raise UserError(f"the photo library {target} has no photos of {str(root)!r}")
+    if as_json:
+        typer.echo(json.dumps({"Removed": removed, "LibraryFiles": total[0], "LibraryPictures": total[1]}))
+        return
+    console.print(f"{removed:,} photos left the library", highlight=False)
+    _print_total(total)
+
+
+def _kept_of(root: Path, target: Path, options: Sequence[str]) -> str:
+    """What the library still knows of a folder that is none, and how it forgets it; nothing where it knows none."""
+    if not target.is_file():
+        return ""
+    with Library.open(target) as library:
+        kept = len(library.files_below(root))
+    command = shlex.join(["openrek", "index", "--forget", str(root), *options])
+    return f", but the library has {kept:,} photos of it; to forget them: {command}" if kept else ""
 
 
 def _path(given: Path | None, settings: Settings) -> Path:
@@ -250,17 +298,20 @@ def _path(given: Path | None, settings: Settings) -> Path:
 
 
 def _report(
-    counts: Counter[Outcome], files: int, removed: int, older: int, total: tuple[int, int], *, as_json: bool
+    counts: Counter[Outcome], closed: int, removed: int, older: int, total: tuple[int, int], *, as_json: bool
 ) -> None:
+    """Every photo is in one of the counts; folders that could not be read, and photos that left, are told apart."""
     if as_json:
         names = {outcome.name.title(): counts[outcome] for outcome in Outcome}
-        answer = {"Files": files, **names, "Removed": removed, "ByOtherModels": older}
+        answer = {"Files": counts.total(), **names, "FailedFolders": closed, "Removed": removed, "ByOtherModels": older}
         typer.echo(json.dumps({**answer, "LibraryFiles": total[0], "LibraryPictures": total[1]}))
         return
-    parts = [f"{counts[outcome]:,} {outcome}" for outcome in Outcome if counts[outcome]]
-    parts += [f"{removed:,} gone"] if removed else []
-    console.print(f"{files:,} photos: {', '.join(parts)}", highlight=False, soft_wrap=True)
-    console.print(f"the library has {total[1]:,} pictures in {total[0]:,} files", highlight=False, soft_wrap=True)
+    outcomes = ", ".join(f"{counts[outcome]:,} {outcome}" for outcome in Outcome if counts[outcome])
+    parts = [f"{counts.total():,} photos" + (f": {outcomes}" if outcomes else "")]
+    parts += [f"{closed:,} folder{'s' if closed > 1 else ''} could not be read"] if closed else []
+    parts += [f"{removed:,} left the library"] if removed else []
+    console.print("; ".join(parts), highlight=False, soft_wrap=True)
+    _print_total(total)
     if older:
         console.print(
             f"{older:,} were looked at by other models than today's; --again looks at them again",
@@ -268,6 +319,10 @@ def _report(
             highlight=False,
             soft_wrap=True,
         )
+
+
+def _print_total(total: tuple[int, int]) -> None:
+    console.print(f"the library has {total[1]:,} pictures in {total[0]:,} files", highlight=False, soft_wrap=True)
 
 
 # --- what people see --------------------------------------------------------------------------------------------------
