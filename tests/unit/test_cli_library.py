@@ -167,7 +167,7 @@ def test_a_folder_that_is_gone_leaves_when_it_is_told_to(looker: type[Looker], a
     assert "none of 0 pictures" in call("search", "dog", "--index", mine).stdout
     with pytest.raises(UserError, match="has no photos of"):
         call("index", "--forget", album, "--index", mine)
-    with pytest.raises(UserError, match="is not a folder$"):
+    with pytest.raises(UserError, match=r"is not a folder$"):
         call("index", album, "--index", mine)
 
 
@@ -198,6 +198,7 @@ def test_no_more_is_read_of_a_file_than_it_had(album: Path) -> None:
 
 
 def test_every_photo_is_counted_once(looker: type[Looker], album: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (album / "copy.jpg").unlink()
     (album / "dangling.jpg").symlink_to(album / "nothing.jpg")
     (album / "locked").mkdir()
     scandir = os.scandir
@@ -209,9 +210,9 @@ def test_every_photo_is_counted_once(looker: type[Looker], album: Path, monkeypa
 
     monkeypatch.setattr(os, "scandir", guarded)
     done = call("index", album)
-    assert "5 photos: 2 looked at, 1 copies of known photos, 2 could not be read; 1 folder could" in done.stdout
+    assert "4 photos: 2 looked at, 2 could not be read; 1 folder could" in done.stdout
     answer = index(album)
-    assert (answer["Files"], answer["Known"], answer["Failed"], answer["FailedFolders"]) == (5, 3, 2, 1)
+    assert (answer["Files"], answer["Known"], answer["Failed"], answer["FailedFolders"]) == (4, 2, 2, 1)
 
 
 def test_indexing_one_folder_leaves_the_others(looker: type[Looker], album: Path, tmp_path: Path) -> None:
