@@ -6,29 +6,29 @@ from typing import Final
 
 from openrek.service.services import Services
 from openrek.store.library import Kind, Looked, Seen
+from openrek.vision.backbone import MODEL as TAGGER
 from openrek.vision.faces import PICTURE_SIDE as FACES_SIDE
+from openrek.vision.faces.attributes import MODEL as FACE_TRAITS
+from openrek.vision.faces.attributes import SECOND as EXPRESSIONS
+from openrek.vision.faces.centerface import MODEL as FACES
 from openrek.vision.image import RELAXED_FORMATS, Picture, open_image
 from openrek.vision.image.taken import date_taken
-from openrek.vision.labels import box_colours, detect_labels
+from openrek.vision.labels import box_colours, classifiers, detect_labels, zero_shot
+from openrek.vision.labels.heads import EVERYDAY, KINDS
 from openrek.vision.look import Look
-from openrek.vision.moderation import moderate
+from openrek.vision.moderation import classifiers as moderation_classifiers
+from openrek.vision.moderation import moderate, nudity
 from openrek.vision.moderation.heads import MODEL as MODERATION
+from openrek.vision.objects import MODEL as OBJECTS
 from openrek.vision.text import read_text
+from openrek.vision.text.reader import DETECTOR as TEXT
+from openrek.vision.text.reader import RECOGNIZER as READER
+
+MODELS: Final = (TAGGER, EVERYDAY, KINDS, FACES, FACE_TRAITS, EXPRESSIONS, TEXT, READER)
+"""Those of labels, faces and text that no setting changes."""
 
 LEAST: Final = 0.3
 """Labels and moderation labels below this confidence are not kept."""
-
-MODELS: Final = (
-    "tagger",
-    "everyday",
-    "kinds",
-    "objects",
-    "moderation",
-    "centerface",
-    "text-detector",
-    "text-recognizer",
-)
-"""The cards whose versions are written beside what they saw, where they are installed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,19 @@ class Looker:
 
     @property
     def models(self) -> str:
-        """Names and versions of the models that look."""
-        cards = self.services.runtime.catalogue
-        return " ".join(f"{name}:{cards[name].version}" for name in MODELS if name in cards)
+        """Names and versions of the models that look: where one changed, another look may see something else."""
+        cards, settings = self.services.runtime.catalogue, self.services.settings
+        tasks = [classifiers.TASK, zero_shot.TASK]
+        names = {*MODELS, settings.detector}
+        if MODERATION in cards:
+            tasks.append(moderation_classifiers.TASK)
+            names |= {MODERATION, OBJECTS}
+        names |= {card.name for card in cards.values() if card.task in tasks}
+        names |= {zero_shot.text_encoder(card) for card in cards.values() if card.task == zero_shot.TASK}
+        versions = {name: cards[name].version for name in names if name in cards}
+        if MODERATION in cards and settings.nudenet and nudity.installed():
+            versions[nudity.PACKAGE] = nudity.version()
+        return " ".join(f"{name}:{version}" for name, version in sorted(versions.items()))
 
     def __call__(self, data: bytes, hash: bytes) -> Looked:
         """Raises ImageError for bytes that are no picture, ModelError where a model cannot be had or run."""

@@ -40,7 +40,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from openrek.vision.image import Picture
 from openrek.vision.labels.classifiers import Square, activated, checked
 from openrek.vision.labels.taxonomy import Taxonomy
-from openrek.vision.runtime import CardError, Model, ModelUnavailableError, Runtime
+from openrek.vision.runtime import Card, CardError, Model, ModelUnavailableError, Runtime
 
 TASK: Final = "label-zero-shot"
 TEXT_TASK: Final = "label-text-encoder"
@@ -91,6 +91,11 @@ def zero_shot(picture: Picture, model: Model, runtime: Runtime, table: Taxonomy)
         knots = np.asarray(how.knots, np.float64)
         scores = np.asarray(np.interp(scores, knots[:, 0], knots[:, 1]), np.float32)
     return [(name, float(score)) for name, score in zip(table, scores, strict=True) if score >= how.least]
+
+
+def text_encoder(card: Card) -> str:
+    """The name of the text encoder that belongs to an image encoder; raises CardError."""
+    return checked(Preprocess, card).text
 
 
 def text_embeddings(how: Preprocess, runtime: Runtime, table: Taxonomy) -> Floats:

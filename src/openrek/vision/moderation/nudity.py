@@ -7,6 +7,7 @@ its package index entry has said MIT: nothing here imports it unless `moderate(.
 import threading
 from collections.abc import Mapping
 from functools import cache
+from importlib import metadata
 from importlib.util import find_spec
 from typing import Any, Final
 
@@ -32,6 +33,14 @@ _lock = threading.Lock()
 def installed() -> bool:
     """Whether the package is there; it is not imported to find out."""
     return find_spec(PACKAGE) is not None
+
+
+def version() -> str:
+    """The installed package's version; "" where it does not say."""
+    try:
+        return metadata.version(PACKAGE)
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 def detect(picture: Picture) -> list[tuple[str, float]]:
