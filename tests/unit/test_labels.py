@@ -16,11 +16,13 @@ from openrek.vision.faces import Faces
 from openrek.vision.faces.attributes import FaceAttributes
 from openrek.vision.image import Picture, load_image
 from openrek.vision.labels import FoundLabel, Instance, Label, Taxonomy, Thing, assemble, image_properties, tag
+from openrek.vision.labels.animals import believed
 from openrek.vision.labels.detect import DOUBT, PICTURE_SIDE, detect_labels, label_of, things
 from openrek.vision.labels.heads import EVERYDAY, KINDS, heads
-from openrek.vision.labels.people import match, people, presence, traits
+from openrek.vision.labels.people import OF_ANIMAL, glasses_box, match, people, presence, traits, trusted
 from openrek.vision.labels.tagger import Members, calibrate, label_scores, read_tags
 from openrek.vision.labels.taxonomy import taxonomy
+from openrek.vision.labels.worn import NOBODY, doubted
 from openrek.vision.look import Look
 from openrek.vision.objects import Objects, detect_objects
 from openrek.vision.runtime import Runtime
@@ -184,6 +186,34 @@ def test_ancestors_share_their_descendants_boxes() -> None:
     assert found["Face"].instances == (), "Face carries no boxes"
 
 
+def test_what_a_detector_sees_twice_is_one_instance() -> None:
+    table = Taxonomy(
+        [
+            Label("Vehicle", "Vehicles and Automotive", has_boxes=True),
+            Label("Car", "Vehicles and Automotive", ("Vehicle",), has_boxes=True),
+            Label("Truck", "Vehicles and Automotive", ("Vehicle",), has_boxes=True),
+            Label("Person", "Person Description", has_boxes=True),
+            Label("Face", "Person Description", ("Person",)),
+        ]
+    )
+
+    def found(*seen: Thing) -> dict[str, FoundLabel]:
+        return {each.label.name: each for each in assemble([], seen, table)}
+
+    car, near, far = (0.0, 0.0, 100.0, 50.0), (5.0, 0.0, 105.0, 50.0), (60.0, 0.0, 160.0, 50.0)
+    one = found(Thing(car, {"Car": 0.6}), Thing(near, {"Vehicle": 0.8}))
+    assert one["Vehicle"].instances == (Instance(near, 0.8),)
+    assert one["Car"].instances == (Instance(near, 0.6),), "the surest box, and what is known of it"
+    siblings = found(Thing(car, {"Car": 0.8}), Thing(near, {"Truck": 0.5}), Thing(far, {"Truck": 0.7}))
+    assert siblings["Vehicle"].instances == (Instance(car, 0.8), Instance(far, 0.7))
+    assert siblings["Truck"].instances == (Instance(far, 0.7),)
+    assert found(Thing(car, {"Car": 0.8}), Thing(near, {"Truck": 0.5}))["Truck"].confidence == pytest.approx(0.5)
+    twice = found(Thing(car, {"Person": 0.9, "Face": 0.8}), Thing(near, {"Person": 0.7}))
+    assert len(twice["Person"].instances) == 1
+    couple = found(Thing(car, {"Person": 0.9, "Face": 0.8}), Thing(near, {"Person": 0.7, "Face": 0.6}))
+    assert len(couple["Person"].instances) == 2
+
+
 # --- people -----------------------------------------------------------------------------------------------------------
 
 
@@ -197,6 +227,14 @@ def faces(*boxes: tuple[float, float, float, float]) -> Faces:
         brightness=np.zeros(count, np.float32),
         sharpness=np.zeros(count, np.float32),
     )
+
+
+def three_women() -> Faces:
+    """The faces of the photo of this name, of 1000 x 787 pixels; their points are where most faces have them."""
+    found = faces((631, 72, 740, 215), (299, 80, 405, 216), (469, 91, 576, 222))
+    places = np.array([(0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.35, 0.8), (0.65, 0.8)], np.float32)
+    found.landmarks[:] = found.boxes[:, None, :2] + places * (found.boxes[:, None, 2:] - found.boxes[:, None, :2])
+    return found
 
 
 def persons(*boxes: tuple[float, float, float, float]) -> Objects:
@@ -238,7 +276,7 @@ def test_people_in_a_photo_have_boxes_where_a_detector_finds_them(runtime: Runti
     look.__dict__["faces"] = faces((0.4 * wide[0], 0.1 * wide[1], 0.5 * wide[0], 0.3 * wide[1]))
     evidence, found = people(look, likely=0.0)
     assert dict(evidence)["Face"] == pytest.approx(0.9), "a face in a person's box is not doubted"
-    assert [thing.box for thing in found] == [(0, 0, *wide)]
+    assert [thing.box for thing in found if "Person" in thing.names] == [(0, 0, *wide)]
     assert found[0].names["Person"] > 0.98
     assert {"Face", "Adult", "Smile"} <= set(found[0].names)
     look.__dict__["objects"] = persons()
@@ -246,6 +284,90 @@ def test_people_in_a_photo_have_boxes_where_a_detector_finds_them(runtime: Runti
     doubted, _ = people(look, likely=0.1)
     assert dict(trusted)["Face"] == pytest.approx(0.9)
     assert dict(doubted)["Face"] == pytest.approx(0.45)
+
+
+def test_the_face_of_a_dog_is_nobodys(runtime: Runtime) -> None:
+    def shares(dog: float, person: float, likely: float) -> list[float]:
+        look = Look(PICTURE, runtime)
+        look.__dict__["faces"] = faces((20, 5, 40, 25))
+        whole = np.array([[0, 0, 60, 100]] * 2, np.float32)
+        scores, kinds = np.array([dog, person], np.float32), np.array([1, 0])
+        look.__dict__["objects"] = Objects(whole, scores, kinds, ("person", "dog")).at_least(0.05)
+        return trusted(look, likely).tolist()
+
+    assert shares(0.9, 0.2, 0.1) == pytest.approx([OF_ANIMAL])
+    assert shares(0.9, 0.0, 0.1) == pytest.approx([OF_ANIMAL])
+    assert shares(0.4, 0.8, 0.1) == [1], "the person's box is the surer one"
+    assert shares(0.9, 0.2, 0.7) == [1], "there is somebody"
+
+
+def test_glasses_have_a_box_about_the_eyes(runtime: Runtime, media: Path) -> None:
+    left, top, right, bottom = glasses_box(np.array([[40, 50], [60, 50], [50, 60]], np.float32))
+    assert (left, right) == pytest.approx((28, 72))
+    assert (top, bottom) == pytest.approx((41, 59))
+    look = Look(load_image(media / "photos" / "three-women.jpg", longest=PICTURE_SIDE), runtime)
+    look.__dict__["objects"] = persons((0, 0, float(look.picture.width), float(look.picture.height)))
+    look.__dict__["faces"] = three_women()
+    _, found = people(look, likely=0.9)
+    assert not any("Glasses" in thing.names and "Person" in thing.names for thing in found)
+    worn = [thing for thing in found if "Glasses" in thing.names]
+    assert len(worn) == 3
+    for thing, face in zip(worn, look.faces.boxes, strict=True):
+        x, y = (thing.box[0] + thing.box[2]) / 2, (thing.box[1] + thing.box[3]) / 2
+        assert face[0] < x < face[2]
+        assert face[1] < y < face[3]
+
+
+# --- animals and worn things ------------------------------------------------------------------------------------------
+
+
+def nothing() -> Objects:
+    return Objects(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64), ("person", "dog"))
+
+
+def test_animals_without_a_likely_kind_are_doubted_most_of_all_beside_plants() -> None:
+    flat = {"Animal": 0.9, "Bird": 0.3, "Finch": 0.2, "Tree": 0.5}
+    elsewhere, among_plants = believed(flat, 0.1, nothing()), believed(flat, 0.95, nothing())
+    assert among_plants["Animal"] < elsewhere["Animal"] < 0.9
+    assert among_plants["Animal"] < 0.55
+    assert among_plants["Bird"] / among_plants["Animal"] == pytest.approx(0.3 / 0.9)
+    assert among_plants["Tree"] == 0.5
+    sure = {"Animal": 0.98, "Dog": 0.97, "Samoyed": 0.9}
+    assert believed(sure, 0.95, nothing())["Animal"] > 0.9
+    seen = Objects(np.array([[0, 0, 9, 9]], np.float32), np.array([0.6], np.float32), np.array([1]), ("person", "dog"))
+    assert believed(flat, 0.95, seen)["Animal"] == pytest.approx(elsewhere["Animal"])
+    assert believed({}, 0.9, nothing()) == {}
+
+
+def test_a_mask_on_a_bare_mouth_is_none(runtime: Runtime, media: Path) -> None:
+    """Whatever the detector says: the network that looks at heads sees bare mouths, and there is nobody in the sky."""
+    look = Look(load_image(media / "photos" / "three-women.jpg", longest=PICTURE_SIDE), runtime)
+    look.__dict__["faces"] = three_women()
+    mouths = three_women().boxes
+    mouths[:, 1] = mouths[:, [1, 3]].mean(axis=1)
+    boxes, kinds = np.concatenate([mouths, np.float32([[0, 0, 30, 20]])]), np.array([1, 1, 1, 2])
+    names = ("person", "face_mask", "hard_hat")
+    look.__dict__["objects"] = Objects(boxes, np.full(4, 0.9, np.float32), kinds, names)
+    found = doubted(look)
+    assert found.scores[:-1].max() < 0.3
+    assert found.scores[-1] <= 0.9 * NOBODY + 1e-6
+    assert look.objects.scores.min() == pytest.approx(0.9), "the shared look is left as it is"
+
+
+@pytest.mark.parametrize("colour", [(255, 0, 0), (0, 255, 0), (0, 0, 255), (200, 180, 150), (30, 30, 30), (255,) * 3])
+@pytest.mark.parametrize(("height", "width"), [(600, 800), (80, 1000)])
+def test_a_picture_of_nothing_shows_nothing(
+    runtime: Runtime, colour: tuple[int, int, int], height: int, width: int
+) -> None:
+    look = Look(Picture.of(np.full((height, width, 3), colour, np.uint8)), runtime)
+    look.__dict__["faces"] = faces()
+    assert [found.label.name for found in detect_labels(look) if found.confidence >= 0.55] == []
+
+
+def test_noise_shows_nothing(runtime: Runtime) -> None:
+    look = Look(Picture.of(np.random.default_rng(0).integers(0, 256, (600, 800, 3), np.uint8)), runtime)
+    look.__dict__["faces"] = faces()
+    assert [found.label.name for found in detect_labels(look) if found.confidence >= 0.55] == []
 
 
 def test_a_person_is_there_where_box_heads_or_face_say_so(runtime: Runtime) -> None:

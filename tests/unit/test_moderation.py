@@ -18,6 +18,7 @@ from openrek.service.moderation import content_type_members, detect, label_membe
 from openrek.service.services import Services
 from openrek.settings import Settings
 from openrek.vision.image import Picture
+from openrek.vision.labels.taxonomy import taxonomy
 from openrek.vision.look import Look
 from openrek.vision.moderation import (
     LEAVES,
@@ -28,12 +29,14 @@ from openrek.vision.moderation import (
     ModerationLabel,
     ancestors,
     blind_spots,
+    moderate,
     nudity,
 )
 from openrek.vision.moderation.classifiers import TASK, classify, labels_of
 from openrek.vision.moderation.detect import assemble
 from openrek.vision.moderation.heads import CONTENT_TYPES, LABELS, MODEL, best_of, read_heads
 from openrek.vision.moderation.statistics import NAMES, surface
+from openrek.vision.moderation.tags import NAMED, swimwear
 from openrek.vision.objects import Objects
 from openrek.vision.runtime import CardError, Catalogue, Runtime
 from tests.unit.runtime_kit import write_card
@@ -57,6 +60,39 @@ def test_the_surest_box_of_each_class() -> None:
     found = seen(("pistol", 0.8), ("person", 0.7), ("pistol", 0.3), ("knife", 0.2))
     assert best_of(found, ["knife", "pistol", "long_gun", "sword"]) == pytest.approx([0.2, 0.8, 0, 0])
     assert best_of(seen(), ["pistol"]).tolist() == [0]
+
+
+def test_swimwear_is_what_label_and_heads_agree_on() -> None:
+    def found(tag: float, woman: float, man: float) -> dict[str, float]:
+        return dict(swimwear(tag, {"female_swimwear": woman, "male_swimwear": man}))
+
+    assert found(0.2, 0.9, 0.0) == {}, "the heads stand alone"
+    sure = found(0.95, 0.4, 0.05)
+    assert sure["Swimwear or Underwear"] > 0.8
+    assert sure["Female Swimwear or Underwear"] > 0.7
+    assert sure["Male Swimwear or Underwear"] < 0.2
+    assert found(0.7, 0.02, 0.0)["Swimwear or Underwear"] < 0.5, "bare shoulders"
+    assert set(sure) <= set(NODES)
+
+
+def test_names_of_labels_that_are_believed_are_in_both_taxonomies() -> None:
+    assert set(NAMED) <= set(taxonomy())
+    assert set(NAMED.values()) <= set(NODES)
+
+
+def test_a_picture_of_scissors_is_no_weapon() -> None:
+    names = ("person", "pistol", "knife", "long_gun", "scissors")
+
+    def weapons(scissors: float) -> float:
+        with Runtime(cache=Settings().cache) as runtime:
+            look = Look(picture(90, 120, 90), runtime)
+            boxes = np.array([[10, 10, 60, 60]] * 2, np.float32)
+            scores = np.array([0.9, scissors], np.float32)
+            look.__dict__["base_objects"] = Objects(boxes, scores, np.array([2, 4]), names)
+            labels = moderate(look).labels
+        return next((label.confidence for label in labels if label.name == "Weapons"), 0.0)
+
+    assert weapons(0.9) < 0.2 * weapons(0.0)
 
 
 def test_a_box_of_a_weapon_makes_its_head_surer_and_no_other() -> None:

@@ -10,7 +10,8 @@ src/openrek/vision/models/everyday.onnx and prints the table its card shows.
 Each head is a logistic regression on the embedding of the whole picture. A picture is learned twice, as it is and
 reduced to 64 pixels, so that the small scenes teach scenes and not smallness. What a label does not settle (whether a
 photo of the sea shows sky) takes no part. Documents are taught by pages that `pages.py` draws, which also say that a
-page is neither outdoors nor indoors. In use a head's score is the mean of the whole picture's and of the best
+page is neither outdoors nor indoors; pictures that show nothing, which `blanks.py` draws, say that they show none of
+all this. In use a head's score is the mean of the whole picture's and of the best
 region's; a second logistic regression on scores of pictures left out (five folds) makes it a probability, which is
 lowered where fewer than 80 % of what is given at the default 55 % are right. Photos of daily life show more sky, trees
 and houses than these pictures, and smaller ones: what COCO annotates is shifted by one number a concept, which is
@@ -32,6 +33,7 @@ from sklearn.metrics import average_precision_score
 
 import openrek.vision.models
 from openrek.vision.runtime.session import Session
+from training.tagger.blanks import blanks
 from training.tagger.heads import embed, pooled, read, write
 from training.tagger.pages import pages
 from training.tagger.photos import GROUND, panoptic
@@ -56,6 +58,7 @@ SCENES = {  # what a scene shows, and what it may show; everything else it does 
 SCENE_PICTURES, SCENE_WEIGHT, SMALL_WEIGHT = 100, 0.25, 0.7  # of each scene; of a scene, of a reduced copy
 SMALL = 64
 PAGES, PAGE_WEIGHT = 280, 0.7
+BLANKS, BLANK_WEIGHT = 200, 0.3
 LETTERED = {  # ImageNet's classes of which some pictures are pages: crossword, book jacket, comic book, menu ...
     "n03291819", "n06359193", "n06596364", "n06785654", "n07248320", "n07565083"
 }
@@ -122,6 +125,9 @@ def pictures(data: Path, samples: Path, session: Session) -> Iterator[Seen]:
     elsewhere = set(CONCEPTS) - {"Document", "Outdoors", "Indoors"}  # which are learnt from photos alone
     for number, (_, pixels) in enumerate(pages(PAGES)):
         yield Seen(embed(pixels, session), _row({"Document"}, elsewhere), number % FOLDS, PAGE_WEIGHT, drawn=True)
+    for number, (kind, pixels) in enumerate(blanks(BLANKS)):
+        unknown = {"Sky", "Sea", "Water"} if kind == "gradient" else set()  # so looks a clear sky
+        yield Seen(embed(pixels, session), _row(set(), unknown), number % FOLDS, BLANK_WEIGHT, drawn=True)
 
 
 def _reduced(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

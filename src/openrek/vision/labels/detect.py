@@ -9,11 +9,13 @@ from typing import Final
 
 from openrek.vision.backbone import MODEL
 from openrek.vision.labels import classifiers, zero_shot
+from openrek.vision.labels.animals import believed
 from openrek.vision.labels.assemble import FoundLabel, Thing, assemble
 from openrek.vision.labels.heads import EVERYDAY, KINDS, heads
 from openrek.vision.labels.people import PERSON, people, presence
 from openrek.vision.labels.tagger import read_tags
 from openrek.vision.labels.taxonomy import Label, taxonomy
+from openrek.vision.labels.worn import doubted
 from openrek.vision.look import Look
 from openrek.vision.objects import Objects
 
@@ -57,7 +59,8 @@ def detect_labels(look: Look) -> list[FoundLabel]:
         concepts["Person"] = presence(look, concepts["Person"])
     metadata = look.runtime.model(MODEL).metadata
     tags = {tag.label.name: tag.confidence for tag in read_tags(look.features, metadata, with_face=len(look.faces) > 0)}
-    located = [*persons, *things(look.objects, tags)]
+    tags = believed(tags, concepts["Plant"], look.objects)
+    located = [*persons, *things(doubted(look), tags)]
     return assemble(
         [tags.items(), concepts.items(), heads(look, KINDS), faces, *of_ones_own(look)], located, taxonomy()
     )

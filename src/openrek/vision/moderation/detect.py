@@ -6,7 +6,7 @@ from typing import Final
 
 from openrek.vision import objects
 from openrek.vision.look import Look
-from openrek.vision.moderation import classifiers, heads, nudity
+from openrek.vision.moderation import classifiers, heads, nudity, tags
 from openrek.vision.moderation.taxonomy import NODES, ancestors
 from openrek.vision.runtime import Card
 
@@ -60,7 +60,9 @@ def moderate(look: Look, *, nudenet: bool = False) -> Moderation:
     look.begin(base=True)
     cards = look.runtime.catalogue
     read = heads.read_heads(look)
+    read["knife"] *= 1 - float(look.base_objects.of("scissors").scores.max(initial=0.0))  # blades, but no weapon
     evidence = [(heads.LABELS[head], read[head]) for head in read if head in heads.LABELS]
+    evidence += tags.evidence(look, read)
     for card in classifiers.cards(cards.values()):
         evidence += classifiers.classify(look.picture, look.runtime.model(card.name))
     if nudenet:
