@@ -12,7 +12,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+from openrek.cli.common import UserError
 from openrek.cli.contact_sheet import TILE, contact_sheet, face_crop
+from openrek.cli.detect import LOCAL_FILE_LIMIT
 from openrek.cli.faces import external_image_id
 from openrek.cli.main import app
 from openrek.service import face_index
@@ -149,13 +151,29 @@ def test_a_broken_photo_is_named_and_the_rest_goes_on(album: Path) -> None:
 
 
 @pytest.mark.usefixtures("looker")
+def test_photos_that_hold_nothing_or_too_much_are_named_too(album: Path) -> None:
+    (album / "empty.png").touch()
+    with (album / "huge.tif").open("wb") as file:
+        file.truncate(LOCAL_FILE_LIMIT + 1)  # a hole: it takes no room
+    done = call("index", album, "-c", "c", "--create", status=1)
+    assert "empty.png: it is empty" in done.stderr
+    assert "huge.tif: it has more than 1,024 MiB" in done.stderr
+    assert "3 indexed" in done.stdout
+    for words in (
+        ("search", album / "empty.png", "-c", "c"),
+        ("compare", album / "empty.png", album / "a.jpg"),
+        ("compare", album / "a.jpg", album / "empty.png"),
+    ):
+        with pytest.raises(UserError, match=r"empty\.png' cannot be read: it is empty"):
+            call(*words)
+
+
+@pytest.mark.usefixtures("looker")
 @pytest.mark.parametrize(
     ("words", "said"),
     [(("-c", "c"), "--create makes it"), (("-c", "not valid", "--create"), "regular expression pattern")],
 )
 def test_a_collection_that_is_not_there_or_cannot_be(album: Path, words: tuple[str, ...], said: str) -> None:
-    from openrek.cli.common import UserError
-
     with pytest.raises(UserError, match=said):
         call("index", album, *words)
 
@@ -173,8 +191,6 @@ def test_a_database_that_fails_stops_it(looker: Looker, album: Path, monkeypatch
 
 
 def test_a_sheet_needs_the_folder(tmp_path: Path) -> None:
-    from openrek.cli.common import UserError
-
     with pytest.raises(UserError, match="--photos"):
         call("search", "x.jpg", "-c", "c", "--sheet", tmp_path / "s.png")
 

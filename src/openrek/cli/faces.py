@@ -29,7 +29,7 @@ from openrek.contract.errors import (
     ServiceError,
 )
 from openrek.contract.model import service_model
-from openrek.settings import Profile
+from openrek.settings import MIB, Profile
 
 app = typer.Typer(
     no_args_is_help=True, help="Compare faces, index folders of photos, and search them, without a server."
@@ -128,7 +128,7 @@ def index(
         def work(photo: Path) -> Indexed:
             external = external_image_id(photo.relative_to(root))
             try:
-                data = photo.read_bytes()
+                data = _photo_bytes(photo)
                 if not again and known(data, external):
                     return Indexed(photo, Outcome.KNOWN)
                 answer = local.ask(
@@ -346,6 +346,16 @@ def _place(box: Mapping[str, float]) -> str:
 
 def _read(photo: Path) -> bytes:
     try:
-        return photo.expanduser().read_bytes()
+        return _photo_bytes(photo.expanduser())
     except OSError as error:
         raise UserError(f"{str(photo)!r} cannot be read: {error.strerror or error}") from error
+
+
+def _photo_bytes(photo: Path) -> bytes:
+    """What a file holds. Raises OSError, for one that is empty or too large too: the validator could not name it."""
+    if photo.stat().st_size > LOCAL_FILE_LIMIT:
+        raise OSError(f"it has more than {LOCAL_FILE_LIMIT // MIB:,} MiB")
+    data = photo.read_bytes()
+    if not data:
+        raise OSError("it is empty")
+    return data
