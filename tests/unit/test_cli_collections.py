@@ -60,6 +60,15 @@ def test_export_and_import_under_its_own_and_another_name(database: Database, tm
     assert [item.collection_id for item in Collections(database).page(*OWNER, limit=9)] == ["copy", "people"]
 
 
+def test_export_to_standard_output(database: Database, tmp_path: Path) -> None:
+    fill(database)
+    run("export", "people", tmp_path / "people.jsonl")
+    done = run("export", "people", "-")
+    assert done.stdout_bytes == (tmp_path / "people.jsonl").read_bytes()
+    assert "12 faces and 2 users of people are written" in done.stderr
+    assert not Path("-").exists()
+
+
 def test_an_import_has_the_limits_of_a_collection(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from openrek.store.private_file import place
+from openrek.store.private_file import place, replacing
 
 
 def test_one_of_many_succeeds_and_nothing_is_left_behind(tmp_path: Path) -> None:
@@ -40,3 +40,25 @@ def test_another_failure_is_told_and_leaves_nothing(tmp_path: Path, monkeypatch:
     with pytest.raises(OSError, match="full"):
         place(tmp_path / "key", b"x")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "export"
+    path.write_bytes(b"older")
+    path.chmod(0o644)
+
+    def interrupted() -> None:
+        with replacing(path) as file:
+            file.write(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert path.read_bytes() == b"older"
+    with replacing(path) as file:
+        (beside,) = (other for other in tmp_path.iterdir() if other != path)
+        assert beside.stat().st_mode & 0o777 == 0o600  # from the first byte on
+        file.write(b"whole")
+    assert path.read_bytes() == b"whole"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert list(tmp_path.iterdir()) == [path]

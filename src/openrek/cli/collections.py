@@ -3,6 +3,7 @@ another face model, and the erasure of a person."""
 
 import json
 import re
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,7 +78,7 @@ def list_collections(region: RegionOption = None, home: HomeOption = None, as_js
 @app.command("export")
 def export(
     collection: CollectionArgument,
-    file: Annotated[Path, typer.Argument(help="The file to write.")],
+    file: Annotated[Path, typer.Argument(help="The file to write; - for standard output.")],
     region: RegionOption = None,
     home: HomeOption = None,
 ) -> None:
@@ -85,19 +86,28 @@ def export(
     from openrek.service.collections import collection_arn
     from openrek.store.errors import CollectionMissingError
     from openrek.store.face_crops import FaceCrops
-    from openrek.store.portable import export_collection
+    from openrek.store.portable import export_collection, write_collection
 
     path = file.expanduser()
+    to_output = str(file) == "-"
     with _opened(home, region) as (services, owner):
         key = (owner.account_id, owner.region, collection)
+        arn = collection_arn(owner, collection)
         try:
-            header = export_collection(services.database, *key, resource=collection_arn(owner, collection), path=path)
+            if to_output:
+                header = write_collection(services.database, *key, resource=arn, file=sys.stdout.buffer)
+                sys.stdout.buffer.flush()
+            else:
+                header = export_collection(services.database, *key, resource=arn, path=path)
             crops = FaceCrops(services.database).count(_found(services, owner, collection).number)
         except CollectionMissingError as error:
             raise UserError(str(error)) from error
+        except BrokenPipeError:  # who reads our output has enough
+            raise
         except OSError as error:
             raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
-    typer.echo(f"{_many(header.faces, 'face')} and {_many(header.users, 'user')} of {collection} are in {path}.")
+    written = f"{_many(header.faces, 'face')} and {_many(header.users, 'user')} of {collection}"
+    typer.echo(f"{written} are written." if to_output else f"{written} are in {path}.", err=to_output)
     if crops:
         typer.echo(f"The file holds no pictures: {_many(crops, 'kept crop')} of faces stayed behind.", err=True)
 

@@ -6,10 +6,8 @@ stream, so that memory does not grow with the collection.
 
 import base64
 import hashlib
-import os
 import uuid
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Final, Literal
 
@@ -21,6 +19,7 @@ from sqlalchemy.exc import IntegrityError
 from openrek.store.collections import Collections
 from openrek.store.database import Database
 from openrek.store.errors import CollectionMissingError, ExistsError, FullError, StoreError
+from openrek.store.private_file import replacing
 from openrek.store.schema import collections, faces, now_ms, tags, users
 from openrek.store.tags import Tags
 from openrek.store.vector_changes import next_change
@@ -124,19 +123,16 @@ def export_collection(
 
     resource: the collection's ARN, which its tags are on. Raises CollectionMissingError, StoreError, OSError.
     """
-    part = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
-    try:
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
-            with database.read() as connection:
-                header = _write(connection, file, database, (account_id, region, collection_id), resource)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise
-    return header
+    with replacing(path) as file:
+        return write_collection(database, account_id, region, collection_id, resource=resource, file=file)
+
+
+def write_collection(
+    database: Database, account_id: str, region: str, collection_id: str, *, resource: str, file: BinaryIO
+) -> Header:
+    """As `export_collection`, to an open file; what was written stays where it raises, without the end line."""
+    with database.read() as connection:
+        return _write(connection, file, database, (account_id, region, collection_id), resource)
 
 
 def _write(
