@@ -1,6 +1,7 @@
 """The gallery of well-known people on both databases."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +108,19 @@ def test_a_removed_person_is_gone_and_does_not_return_by_accident(gallery: Celeb
     assert not gallery.is_removed(Person("Ada Lovelace", wikidata="Q999"))  # someone else of that name
     assert gallery.put(ADA, [reference(1)], again=True) == key
     assert not gallery.is_removed(ADA)
+
+
+def test_vectors_of_one_model_version_have_one_length(gallery: Celebrities) -> None:
+    gallery.put(ADA, [reference(1)])
+    short = Reference("2" * 64, "7.0", np.ones(127, np.float32))
+    with pytest.raises(ValueError, match=r"version 7\.0 has 127 numbers, those in the gallery 128"):
+        gallery.put(Person("Bert"), [reference(3), short])
+    with pytest.raises(ValueError, match="127"):
+        gallery.put(
+            Person("Bert"), [Reference("2" * 64, "9.0", np.ones(128, np.float32)), replace(short, model_version="9.0")]
+        )
+    assert [found.person.name for found in gallery.everyone()] == ["Ada Lovelace"]
+    assert gallery.vectors("7.0").vectors.shape == (1, 128)
 
 
 def test_a_removed_person_leaves_the_results_of_videos(gallery: Celebrities, database: Database) -> None:

@@ -1,5 +1,7 @@
 """`openrek celebrities`: people from folders, tables, exported galleries and Wikidata; list and remove."""
 
+import base64
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -214,26 +216,114 @@ def test_export_and_import_keep_everything(folder: Path, tmp_path: Path, people:
     assert people.references(before[0].id)[0].attribution == "A. Photographer"
 
 
+def test_an_export_is_private_whole_and_leaves_nothing_beside_it(
+    people: Celebrities, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people.put(Person("P"), [Reference("0" * 64, "7.0", np.ones(4, np.float32))])
+    folder = tmp_path / "out"
+    folder.mkdir()
+    target = folder / "gallery.jsonl"
+    target.write_text("older")
+    target.chmod(0o644)
+    call("export", target)
+    whole = target.read_text()
+    assert target.stat().st_mode & 0o777 == 0o600
+
+    def full(*_: object) -> None:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(Celebrities, "references", full)
+    with pytest.raises(UserError, match="disk is full"):
+        call("export", target)
+    assert target.read_text() == whole
+    assert list(folder.iterdir()) == [target]
+
+
+def sealed(lines: list[bytes]) -> bytes:
+    """Lines with the end line that proves them."""
+    end = {"type": "end", "sha256": hashlib.sha256(b"".join(lines)).hexdigest()}
+    return b"".join(lines) + json.dumps(end).encode() + b"\n"
+
+
+def cut_vector(data: bytes) -> bytes:
+    """The second person's vector without its last number, under a right check sum."""
+    *lines, _ = data.splitlines(True)
+    person = json.loads(lines[2])
+    vector = base64.b64decode(person["references"][0]["vector"])
+    person["references"][0]["vector"] = base64.b64encode(vector[:-4]).decode()
+    return sealed([*lines[:2], json.dumps(person).encode() + b"\n"])
+
+
+def other_vector(data: bytes, vector: Any) -> bytes:
+    person = json.loads(data.splitlines()[1])
+    person["references"][0]["vector"] = base64.b64encode(np.asarray(vector, "<f4").tobytes()).decode()
+    person["references"][0]["model_version"] = "7.1"
+    return sealed([data.splitlines(True)[0].replace(b"2}", b"1}"), json.dumps(person).encode() + b"\n"])
+
+
 @pytest.mark.usefixtures("home")
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        (lambda text: "", "no exported gallery"),
-        (lambda text: text.replace('"version": 1', '"version": 2'), "version 2"),
-        (lambda text: "".join(text.splitlines(True)[:2]), "ends after 1 of 2"),
-        (lambda text: text[:-40], "line 3: cannot be read"),
-        (lambda text: text.replace('"vector": "', '"vector": "!'), "line 2: cannot be read"),
-        (lambda text: text.replace('"photo": "', '"photo": "x'), "damaged"),
+        (lambda data: b"", "no exported gallery"),
+        (lambda data: data.replace(b'"version":2', b'"version":3'), "version 3 of the format; this openrek reads 1"),
+        (lambda data: b"".join(data.splitlines(True)[:2]), "was cut off: it has no end line"),
+        (lambda data: sealed(data.splitlines(True)[:2]), "ends after 1 of 2"),
+        (lambda data: data[:-40], "was cut off: it has no end line"),
+        (lambda data: data.replace(b"P2", b"P3"), "its SHA-256 is not"),
+        (lambda data: sealed(data.replace(b'"vector":"', b'"vector":"!').splitlines(True)[:-1]), "line 2: cannot be"),
+        (
+            lambda data: sealed(data.replace(b'"photo":"', b'"photo":"x').splitlines(True)[:-1]),
+            "line 2: cannot be read",
+        ),
+        (lambda data: sealed(data.replace(b'"name":"P2"', b'"name":[]').splitlines(True)[:-1]), "line 3: .*name"),
+        (lambda data: sealed(data.replace(b'"id":"', b'"id":"/').splitlines(True)[:-1]), "line 2: .*id"),
+        (cut_vector, "line 3: a vector of P2 has 12 bytes; model version 7.0 needs 16"),
+        (lambda data: other_vector(data, np.eye(1, 127)), "line 2: a vector of P1 has 508 bytes; .* 7.1 needs 512"),
+        (lambda data: other_vector(data, np.full((1, 128), np.nan)), "line 2: a vector of P1 is none of length 1"),
+        (lambda data: other_vector(data, np.zeros((1, 128))), "line 2: a vector of P1 is none of length 1"),
     ],
 )
-def test_a_damaged_export_is_refused(people: Celebrities, tmp_path: Path, change: Any, problem: str) -> None:
+def test_nothing_of_a_damaged_export_is_kept(people: Celebrities, tmp_path: Path, change: Any, problem: str) -> None:
     for number in (1, 2):
         people.put(Person(f"P{number}"), [Reference(f"{number:064x}", "7.0", np.ones(4, np.float32))])
     target = tmp_path / "gallery.jsonl"
     call("export", target)
-    target.write_text(change(target.read_text()))
+    target.write_bytes(change(target.read_bytes()))
+    for celebrity in people.everyone():
+        people.remove(celebrity.id, remember=False)
     with pytest.raises(UserError, match=problem):
         call("import", target)
+    assert people.everyone() == []
+
+
+def test_an_export_of_version_1_is_read(people: Celebrities, tmp_path: Path) -> None:
+    vector = base64.b64encode(np.eye(1, 128, dtype="<f4").tobytes()).decode()
+    reference = {"photo": "0" * 64, "model_version": "7.1", "vector": vector, "source": None, "licence": "CC0"}
+    target = tmp_path / "gallery.jsonl"
+    target.write_text(
+        '{"format": "openrek-celebrities", "version": 1, "people": 1}\n'
+        + json.dumps({"id": "7", "name": "Ada", "urls": ["x.org"], "references": [{**reference, "attribution": None}]})
+        + "\n"
+    )
+    assert "1 people imported" in call("import", target).stdout
+    assert people.get("7") == Person("Ada", ("x.org",))
+    assert people.references("7")[0].licence == "CC0"
+
+
+def test_who_does_not_fit_into_this_gallery_is_named_and_the_rest_goes_on(people: Celebrities, tmp_path: Path) -> None:
+    vector = np.eye(1, 128, dtype=np.float32)[0]
+    for number in (1, 2, 3):
+        people.put(Person(f"P{number}"), [Reference(f"{number:064x}", "7.1", vector)], celebrity_id=str(number))
+    target = tmp_path / "gallery.jsonl"
+    call("export", target)
+    for number in (1, 2, 3):
+        people.remove(str(number), remember=False)
+    people.put(Person("Someone else"), [], celebrity_id="2")
+    done = call("import", target, status=1)
+    assert "P2: the id 2 of P2 belongs to someone else" in done.stderr
+    assert "2 people imported, 1 left out" in done.stdout
+    assert [celebrity.person.name for celebrity in people.everyone()] == ["P1", "P3", "Someone else"]
 
 
 def test_an_export_needs_a_name_that_import_knows(home: Path, tmp_path: Path) -> None:

@@ -168,22 +168,22 @@ def export(
     home: HomeOption = None,
 ) -> None:
     """Write the whole gallery, vectors included, to one file that `import` reads on any server."""
-    from openrek.cli.celebrity_files import write_gallery
+    from openrek.cli.celebrity_exports import write_gallery
+    from openrek.store.private_file import replacing
 
     with _gallery(home) as people:
         if str(path) == "-":
-            write_gallery(people, sys.stdout)
+            write_gallery(people, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
             return
         if path.suffix.lower() != ".jsonl":
             raise UserError(f"name the file {path}.jsonl: `import` knows an exported gallery by that ending")
         try:
-            part = path.with_name(path.name + ".part")
-            with part.open("w", encoding="utf-8") as file:
+            with replacing(path.expanduser()) as file:
                 count = write_gallery(people, file)
-            part.replace(path)
         except OSError as error:
             raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
-    typer.echo(f"{count} people are in {path}.")
+    typer.echo(f"{count} people are in {path}. Keep that file as safe as the database.")
 
 
 # --- parts ------------------------------------------------------------------------------------------------------------
@@ -248,21 +248,31 @@ def _report(outcomes: "Iterable[Outcome]", *, as_json: bool) -> None:
 
 
 def _import_gallery(path: Path, *, again: bool, home: Path | None) -> None:
-    from openrek.cli.celebrity_files import read_gallery
-    from openrek.store.celebrities import RemovedPersonError
+    """Add everyone of an exported gallery. The file is proved whole before the first is written; who cannot be added to
+    this gallery is named, and the rest goes on."""
+    from openrek.cli.celebrity_exports import read_gallery
+    from openrek.service.face_model import vector_lengths
+    from openrek.store.celebrities import Celebrities, RemovedPersonError
 
-    count = refused = 0
-    with _gallery(home) as people:
-        for celebrity_id, person, references in read_gallery(path):
+    services = services_from(settings_from(home=home))
+    count = removed = refused = 0
+    try:
+        people = Celebrities(services.database)
+        for celebrity_id, person, references in read_gallery(path, vector_lengths(services.runtime.catalogue)):
             try:
                 people.put(person, references, celebrity_id=celebrity_id, again=again)
                 count += 1
             except RemovedPersonError as error:
                 console_err.print(f"{escape(str(error))}; --again brings them back", soft_wrap=True)
-                refused += 1
+                removed += 1
             except ValueError as error:
-                raise UserError(f"{path}: {error}") from error
-    typer.echo(f"{count} people imported, {refused} left out.")
+                console_err.print(f"[bold yellow]{escape(person.name)}:[/] {escape(str(error))}", soft_wrap=True)
+                refused += 1
+    finally:
+        services.close()
+    typer.echo(f"{count} people imported, {removed + refused} left out.")
+    if refused:
+        raise typer.Exit(1)
 
 
 def _complete(importer: "Importer") -> set[str]:

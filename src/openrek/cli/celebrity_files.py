@@ -1,27 +1,19 @@
-"""People for the gallery from files: a folder a person, a CSV table, or a gallery that was exported."""
+"""People for the gallery from files: a folder a person, or a CSV table."""
 
-import base64
-import binascii
 import csv
-import json
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import IO, Any, Final
-
-import numpy as np
+from typing import Any, Final
 
 from openrek.cli.common import UserError
 from openrek.cli.photos import SUFFIXES
 from openrek.service.celebrity_photos import Entry, Photo
-from openrek.store.celebrities import GENDERS, Celebrities, Celebrity, Person, Reference
+from openrek.store.celebrities import GENDERS, Person
 
 FACTS: Final = ("name", "id", "wikidata", "imdb", "urls", "gender", "source", "licence", "consent", "attribution")
 """The keys of person.toml; a CSV table has these columns and `photos`."""
-
-FORMAT: Final = "openrek-celebrities"
-FORMAT_VERSION: Final = 1
 
 
 # --- folders and tables -----------------------------------------------------------------------------------------------
@@ -143,91 +135,3 @@ def _wikidata_of(urls: Iterable[str]) -> str | None:
         if found:
             return found.group(1)
     return None
-
-
-# --- export -----------------------------------------------------------------------------------------------------------
-
-
-def write_gallery(people: Celebrities, file: IO[str]) -> int:
-    """Write everyone with all vectors as JSON Lines (docs/celebrities.md has the format); how many they are."""
-    everyone = people.everyone()
-    file.write(json.dumps({"format": FORMAT, "version": FORMAT_VERSION, "people": len(everyone)}) + "\n")
-    for celebrity in everyone:
-        line = _exported(celebrity, people.references(celebrity.id))
-        file.write(json.dumps(line, ensure_ascii=False) + "\n")
-    return len(everyone)
-
-
-def read_gallery(path: Path) -> Iterator[tuple[str, Person, list[Reference]]]:
-    """The people of an exported gallery: id, facts, references. Raises UserError that names the line."""
-    number = 1
-    try:
-        with path.open(encoding="utf-8") as file:
-            head = json.loads(file.readline() or "null")
-            if not isinstance(head, dict) or head.get("format") != FORMAT:
-                raise UserError(f"{path} is no exported gallery: its first line must say {FORMAT}")
-            if head.get("version") != FORMAT_VERSION:
-                raise UserError(f"{path} has version {head.get('version')} of the format; this openrek reads 1")
-            seen = 0
-            for line in file:
-                number += 1
-                yield _imported(json.loads(line))
-                seen += 1
-            if seen != head.get("people"):
-                raise UserError(f"{path} ends after {seen} of {head.get('people')} people: it was cut off")
-    except (OSError, KeyError, TypeError, ValueError, binascii.Error) as error:
-        raise UserError(f"{path}, line {number}: cannot be read: {type(error).__name__}: {error}") from error
-
-
-def _exported(celebrity: Celebrity, references: Iterable[Reference]) -> dict[str, Any]:
-    person = celebrity.person
-    facts = {
-        "id": celebrity.id,
-        "name": person.name,
-        "urls": list(person.urls),
-        "gender": person.gender,
-        "wikidata": person.wikidata,
-        "source": person.source,
-        "licence": person.licence,
-        "consent": person.consent,
-    }
-    kept = [
-        {
-            "photo": reference.photo,
-            "model_version": reference.model_version,
-            "vector": base64.b64encode(reference.vector.astype("<f4").tobytes()).decode(),
-            "source": reference.source,
-            "licence": reference.licence,
-            "attribution": reference.attribution,
-        }
-        for reference in references
-    ]
-    return {**{key: value for key, value in facts.items() if value is not None}, "references": kept}
-
-
-def _imported(line: Mapping[str, Any]) -> tuple[str, Person, list[Reference]]:
-    person = Person(
-        line["name"],
-        tuple(without_scheme(url) for url in line.get("urls", ())),
-        line.get("gender"),
-        line.get("wikidata"),
-        line.get("source"),
-        line.get("licence"),
-        line.get("consent"),
-    )
-    references = []
-    for item in line["references"]:
-        vector = np.frombuffer(base64.b64decode(item["vector"], validate=True), "<f4")
-        if not re.fullmatch(r"[0-9a-f]{64}", item["photo"]) or not len(vector) or not np.isfinite(vector).all():
-            raise ValueError(f"a reference of {person.name} is damaged")
-        references.append(
-            Reference(
-                item["photo"],
-                str(item["model_version"]),
-                np.asarray(vector, np.float32),
-                item.get("source"),
-                item.get("licence"),
-                item.get("attribution"),
-            )
-        )
-    return line["id"], person, references

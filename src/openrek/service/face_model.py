@@ -6,6 +6,7 @@ from openrek.contract.errors import InvalidParameterException
 from openrek.service.services import Services
 from openrek.store.collections import Collection
 from openrek.vision.faces.embedding import FACE_MODEL, face_model_version
+from openrek.vision.runtime import Catalogue
 from openrek.vision.runtime.cards import Card
 
 TASK: Final = "face-embedding"
@@ -14,6 +15,16 @@ TASK: Final = "face-embedding"
 def current_version(services: Services) -> str:
     """The FaceModelVersion that a new collection gets."""
     return face_model_version(services.runtime.catalogue[FACE_MODEL])
+
+
+def vector_lengths(catalogue: Catalogue) -> dict[str, int]:
+    """How many numbers a face's vector has, by FaceModelVersion, of the models whose cards say it."""
+    lengths: dict[str, int] = {}
+    for card in catalogue.values():
+        length = card.outputs[0].shape[-1] if card.task == TASK and card.outputs else None
+        if isinstance(length, int):
+            lengths[face_model_version(card)] = length
+    return lengths
 
 
 def model_of(collection: Collection, services: Services) -> Card:

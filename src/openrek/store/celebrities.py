@@ -184,7 +184,8 @@ class Celebrities:
         Facts that are None or empty here stay as they are; a photo that is there already is not added twice. A new
         person gets `celebrity_id`, else one derived from the Wikidata id, else a random one.
         again: let a person return who was removed; else RemovedPersonError. Raises AmbiguousNameError, and ValueError
-        for an id that is not made of letters and digits or belongs to someone else.
+        for an id that is not made of letters and digits or belongs to someone else, and for a vector of another length
+        than those of its model version.
         """
         if celebrity_id is not None and not re.fullmatch(r"[0-9A-Za-z]{1,22}", celebrity_id):
             raise ValueError(f"{celebrity_id!r} is no id: 1 to 22 letters and digits")
@@ -253,6 +254,7 @@ class Celebrities:
         return str(ids[0]) if ids else None
 
     def _add(self, connection: Connection, celebrity_id: str, references: Sequence[Reference]) -> None:
+        _check_lengths(connection, references)
         added = False
         for reference in references:
             row = {
@@ -304,6 +306,22 @@ def derived_id(wikidata: str, length: int = ID_LENGTH) -> str:
         number, digit = divmod(number, len(_ALPHABET))
         digits += _ALPHABET[digit]
     return digits
+
+
+def _check_lengths(connection: Connection, references: Sequence[Reference]) -> None:
+    """One vector of another length, and nobody could be compared with the gallery any more."""
+    table = celebrity_references.c
+    lengths: dict[str, int] = {}
+    for reference in references:
+        version, length = reference.model_version, len(reference.vector)
+        if version not in lengths:
+            there = select(table.vector).where(table.model_version == version).limit(1)
+            stored = connection.execute(there).scalar()
+            lengths[version] = len(stored) // 4 if stored is not None else length
+        if length != lengths[version]:
+            raise ValueError(
+                f"a vector of model version {version} has {length} numbers, those in the gallery {lengths[version]}"
+            )
 
 
 def _refusal(person: Person) -> RemovedPersonError:
