@@ -360,6 +360,8 @@ def test_a_table(folder: Path) -> None:
         ("name,photos,imdb\nAda,,42\n", "no IMDb id"),
         ("name,photos,wikidata\nAda,,42\n", "no Wikidata id"),
         ("name,photos\nAda,,x\n", "more fields than columns"),
+        ("name,photos,source\nAda,,\n,,\n,,x\n", "line 4: name: Field required"),
+        ("name,photos\n \t,\nBert,**x\n", r"line 3: '\*\*x' is no pattern|line 3: there is no photo"),
     ],
 )
 def test_tables_with_mistakes(tmp_path: Path, table: str, problem: str) -> None:
@@ -367,6 +369,36 @@ def test_tables_with_mistakes(tmp_path: Path, table: str, problem: str) -> None:
     path.write_text(table)
     with pytest.raises(UserError, match=problem):
         read_entries(path)
+
+
+def test_rows_that_a_spreadsheet_left_empty_are_skipped(folder: Path) -> None:
+    table = folder / "people.csv"
+    table.write_text("name,photos,urls\n,,\nAda,ada/1.jpg,\n , ,\n\nBert,,\n,,\n")
+    assert [entry.person.name for entry in read_entries(table)] == ["Ada", "Bert"]
+
+
+@pytest.mark.parametrize(
+    ("facts", "problem"),
+    [
+        ("urls = 5", "urls: Input should be a valid list"),
+        ("urls = [5]", "urls: Input should be a valid string"),
+        ('name = ["a"]', "name: Input should be a valid string"),
+        ('name = " "', "name: String should have at least 1"),
+        ("wikidata = 42", "wikidata: Input should be a valid string"),
+        ("licence = 2020-01-01", "licence: Input should be a valid string"),
+        ('[name]\nfirst = "Ada"', "name: Input should be a valid string"),
+    ],
+)
+def test_facts_of_another_type(folder: Path, facts: str, problem: str) -> None:
+    (folder / "ada" / "person.toml").write_text(facts)
+    with pytest.raises(UserError, match=rf"person\.toml: {problem}"):
+        read_entries(folder)
+
+
+def test_facts_that_are_left_empty(folder: Path) -> None:
+    (folder / "ada" / "person.toml").write_text('imdb = ""\ngender = ""\nsource = ""\nurls = "x.org; y.org"\n')
+    _, ada = read_entries(folder)
+    assert ada.person == Person("ada", ("x.org", "y.org"))
 
 
 def test_a_person_file_with_mistakes(folder: Path) -> None:

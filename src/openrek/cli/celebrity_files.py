@@ -5,15 +5,35 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from openrek.cli.common import UserError
 from openrek.cli.photos import SUFFIXES
 from openrek.service.celebrity_photos import Entry, Photo
 from openrek.store.celebrities import GENDERS, Person
 
-FACTS: Final = ("name", "id", "wikidata", "imdb", "urls", "gender", "source", "licence", "consent", "attribution")
-"""The keys of person.toml; a CSV table has these columns and `photos`."""
+
+def _parted(value: object) -> object:
+    return [part for part in re.split(r"[;\s]+", value) if part] if isinstance(value, str) else value
+
+
+class Facts(BaseModel):
+    """The keys of person.toml; a CSV table has these columns and `photos`. An empty text says nothing."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, str_strip_whitespace=True)
+
+    name: Annotated[str, Field(min_length=1)]
+    id: str | None = None
+    wikidata: str | None = None
+    imdb: str | None = None
+    urls: Annotated[list[str], BeforeValidator(_parted)] = []
+    gender: str | None = None
+    source: str | None = None
+    licence: str | None = None
+    consent: str | None = None
+    attribution: str | None = None
 
 
 # --- folders and tables -----------------------------------------------------------------------------------------------
@@ -56,6 +76,8 @@ def _table_entries(table: Path) -> list[Entry]:
                 where = f"{table}, line {rows.line_num}"
                 if None in row:
                     raise UserError(f"{where}: more fields than columns; put those with commas in quotes")
+                if not any(value and value.strip() for value in row.values()):  # spreadsheets leave such rows behind
+                    continue
                 names = [name.strip() for name in (row.pop("photos") or "").split(";") if name.strip()]
                 photos = [photo for name in names for photo in _photos(table.parent, name, where)]
                 entries.append(_entry({key: value for key, value in row.items() if value}, photos, where))
@@ -70,40 +92,46 @@ def _photos(base: Path, name: str, where: str) -> list[Path]:
         return [photo for photo in sorted(path.rglob("*")) if photo.suffix.lower() in SUFFIXES and photo.is_file()]
     if path.is_file():
         return [path]
-    found = [match for match in sorted(base.glob(name)) if match.is_file()] if not Path(name).is_absolute() else []
+    try:
+        found = [match for match in sorted(base.glob(name)) if match.is_file()] if not Path(name).is_absolute() else []
+    except ValueError as error:
+        raise UserError(f"{where}: {name!r} is no pattern: {error}") from error
     if not found:
         raise UserError(f"{where}: there is no photo, folder or match for {name!r}")
     return found
 
 
-def _entry(facts: Mapping[str, Any], photos: Iterable[Path], where: str) -> Entry:
-    unknown = sorted(set(facts) - set(FACTS))
-    if unknown:
-        raise UserError(f"{where}: unknown {', '.join(map(repr, unknown))}; known are {', '.join(FACTS)}")
-    texts = {key: str(value).strip() for key, value in facts.items() if key != "urls"}
-    given = facts.get("urls", ())
-    addresses = [without_scheme(url) for url in (re.split(r"[;\s]+", given) if isinstance(given, str) else given)]
-    wikidata = texts.get("wikidata") or _wikidata_of(addresses)
+def _entry(given: Mapping[str, Any], photos: Iterable[Path], where: str) -> Entry:
+    facts = _facts(given, where)
+    addresses = [without_scheme(url) for url in facts.urls]
+    wikidata = facts.wikidata or _wikidata_of(addresses)
+    source, licence, attribution = facts.source or None, facts.licence or None, facts.attribution or None
     try:
+        urls = [*standard_urls(facts.imdb or None, wikidata), *(url for url in addresses if url)]
         person = Person(
-            texts["name"],
-            tuple(dict.fromkeys([*standard_urls(texts.get("imdb"), wikidata), *(url for url in addresses if url)])),
-            gender(texts.get("gender")),
+            facts.name,
+            tuple(dict.fromkeys(urls)),
+            gender(facts.gender),
             wikidata,
-            texts.get("source"),
-            texts.get("licence"),
-            texts.get("consent"),
+            source,
+            licence,
+            facts.consent or None,
         )
     except ValueError as error:
         raise UserError(f"{where}: {error}") from error
-    return Entry(
-        person,
-        [
-            Photo(str(p), p.read_bytes, texts.get("source"), texts.get("licence"), texts.get("attribution"))
-            for p in photos
-        ],
-        texts.get("id"),
-    )
+    return Entry(person, [Photo(str(p), p.read_bytes, source, licence, attribution) for p in photos], facts.id or None)
+
+
+def _facts(given: Mapping[str, Any], where: str) -> Facts:
+    unknown = sorted(set(given) - set(Facts.model_fields))
+    if unknown:
+        known = ", ".join(Facts.model_fields)
+        raise UserError(f"{where}: unknown {', '.join(map(repr, unknown))}; known are {known}")
+    try:
+        return Facts.model_validate(given)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_context=False)[0]
+        raise UserError(f"{where}: {problem['loc'][0]}: {problem['msg']}") from error
 
 
 def standard_urls(imdb: str | None, wikidata: str | None) -> list[str]:
