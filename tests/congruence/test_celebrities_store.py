@@ -15,6 +15,7 @@ from openrek.store.celebrities import (
     Person,
     Reference,
     RemovedPersonError,
+    Terms,
     derived_id,
     name_key,
 )
@@ -52,6 +53,15 @@ def test_a_person_is_kept_with_all_facts(gallery: Celebrities) -> None:
     assert vectors.ids.tolist() == [key, key]
     given = np.stack([reference(1).vector, reference(2).vector])
     np.testing.assert_allclose(vectors.vectors, given / np.linalg.norm(given, axis=1, keepdims=True), atol=1e-6)
+
+
+def test_terms_of_photos_are_told_once_a_photo(gallery: Celebrities) -> None:
+    key = gallery.put(ADA, [reference(2), reference(2, "8.0"), replace(reference(1), attribution=None)])
+    gallery.put(Person("Bert"), [])
+    two, one = (f"photo {number}" for number in (2, 1))
+    assert gallery.terms() == {
+        key: [Terms(two, "CC BY 4.0", "A. Photographer"), Terms(one, "CC BY 4.0")],
+    }
 
 
 def test_ids_of_wikidata_people_are_the_same_on_every_server() -> None:

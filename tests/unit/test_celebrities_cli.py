@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import Result
+from rich.console import Console
 from typer.testing import CliRunner
 
 from openrek.cli.celebrity_files import read_entries, without_scheme
@@ -441,6 +442,22 @@ def test_people_from_wikidata(site: StandIn, people: Celebrities) -> None:
         "CC BY-SA 4.0 https://creativecommons.org/licenses/by-sa/4.0",
         "Jo & Co",
     )
+
+
+@pytest.mark.usefixtures("looked_at", "people")
+def test_portraits_are_listed_with_their_own_licences(site: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("openrek.cli.celebrities.console", Console(width=400))
+    site.pictures = {"/thumb/Ada_Example.jpg": b"3 ada"}
+    import_wikidata(site, "Q1")
+    licence = "CC BY-SA 4.0 https://creativecommons.org/licenses/by-sa/4.0"
+    listed = call("list").stdout
+    assert f"{licence} (Jo & Co)" in listed
+    assert "CC0" not in listed  # the facts' licence is not the portrait's
+    (ada,) = json.loads(call("list", "--json").stdout)["Celebrities"]
+    (photo,) = ada["Photos"]
+    assert (photo["Licence"], photo["Attribution"]) == (licence, "Jo & Co")
+    assert photo["Source"].startswith("http")
+    assert ada["Licence"] == "CC0-1.0"
 
 
 @pytest.mark.usefixtures("looked_at")

@@ -18,7 +18,7 @@ from openrek.cli.progress import work_bar
 if TYPE_CHECKING:
     from openrek.service.celebrity_import import Importer, Outcome
     from openrek.service.celebrity_photos import Entry
-    from openrek.store.celebrities import Celebrities, Person
+    from openrek.store.celebrities import Celebrities, Person, Terms
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -104,14 +104,15 @@ def import_wikidata(
 
 @app.command("list")
 def list_people(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Show everyone in the gallery."""
+    """Show everyone in the gallery, with the licences of their photos."""
     from openrek.service.face_model import current_version
     from openrek.store.celebrities import Celebrities
 
     services = services_from(settings_from(home=home))
     try:
         version = current_version(services)
-        everyone = Celebrities(services.database).everyone()
+        people = Celebrities(services.database)
+        everyone, terms = people.everyone(), people.terms()
     finally:
         services.close()
     if as_json:
@@ -121,6 +122,7 @@ def list_people(home: HomeOption = None, as_json: JsonOption = False) -> None:
                 **_json_facts(celebrity.person),
                 "References": sum(celebrity.references.values()),
                 "Usable": celebrity.references.get(version, 0),
+                "Photos": [_json_terms(photo) for photo in terms.get(celebrity.id, ())],
             }
             for celebrity in everyone
         ]
@@ -130,13 +132,14 @@ def list_people(home: HomeOption = None, as_json: JsonOption = False) -> None:
         typer.echo("The gallery is empty. Fill it with: openrek celebrities import FOLDER", err=True)
         return
     table = Table(box=None, header_style="dim")
-    for column in ("id", "name", "gender", "photos", "licence", "urls"):
+    for column in ("id", "name", "gender", "photos", "licences of the photos", "urls"):
         table.add_column(column, justify="right" if column == "photos" else "left", overflow="fold")
     for celebrity in everyone:
         person = celebrity.person
         usable, total = celebrity.references.get(version, 0), sum(celebrity.references.values())
         photos = str(usable) if usable == total else f"{usable} of {total}"
-        cells = (celebrity.id, person.name, person.gender or "", photos, person.licence or "", " ".join(person.urls))
+        licences = "; ".join(dict.fromkeys(filter(None, map(_credit, terms.get(celebrity.id, ())))))
+        cells = (celebrity.id, person.name, person.gender or "", photos, licences, " ".join(person.urls))
         table.add_row(*(escape(cell) for cell in cells))
     console.print(table)
     if any(not celebrity.references.get(version) for celebrity in everyone):
@@ -295,6 +298,16 @@ def _json_facts(person: "Person") -> dict[str, object]:
         "Consent": person.consent,
     }
     return {key: value for key, value in facts.items() if value is not None}
+
+
+def _json_terms(terms: "Terms") -> dict[str, str]:
+    given = {"Source": terms.source, "Licence": terms.licence, "Attribution": terms.attribution}
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def _credit(terms: "Terms") -> str:
+    """Licence and attribution as they have to stand beside a photo."""
+    return " ".join(part for part in (terms.licence, terms.attribution and f"({terms.attribution})") if part)
 
 
 def _check_ids(ids: Iterable[str]) -> list[str]:

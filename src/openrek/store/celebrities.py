@@ -83,6 +83,15 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """Where a reference photo is from, and what asks to be observed by who uses it."""
+
+    source: str | None = None
+    licence: str | None = None
+    attribution: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Celebrity:
     """A person of the gallery; `references` counts the photos by model version."""
 
@@ -147,6 +156,16 @@ class Celebrities:
             wanted = wanted.where(table.c.model_version == model_version)
         with self._database.read() as connection:
             return [_reference(row) for row in connection.execute(wanted)]
+
+    def terms(self) -> dict[str, list[Terms]]:
+        """The terms of everyone's photos, by the person's id, the oldest first; people without photos are left out."""
+        table = celebrity_references.c
+        wanted = select(table.celebrity_id, table.photo, table.source, table.licence, table.attribution)
+        found: dict[str, dict[str, Terms]] = {}
+        with self._database.read() as connection:
+            for celebrity_id, photo, *terms in connection.execute(wanted.order_by(table.id)):
+                found.setdefault(celebrity_id, {}).setdefault(photo, Terms(*terms))
+        return {celebrity_id: list(photos.values()) for celebrity_id, photos in found.items()}
 
     def vectors(self, model_version: str) -> Vectors:
         """All reference vectors of a model version."""
