@@ -1,5 +1,6 @@
 """A collection as one file and back, damaged files, and the erasure of a person's faces."""
 
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -158,7 +159,7 @@ def edited(lines: list[str], kind: str) -> tuple[list[str], str]:
     if kind == "no export":
         return ["hello"], "no exported collection"
     if kind == "a broken header":
-        return [lines[0].replace('"users"', '"usrs"'), *lines[1:]], "header does not say"
+        return [lines[0].replace('"users"', '"usrs"'), *lines[1:]], "no valid users"
     raise AssertionError(kind)
 
 
@@ -176,6 +177,68 @@ def test_a_damaged_file_is_refused_and_nothing_is_left(database: Database, tmp_p
     assert leftovers(database) == [OWNER[0]]
     with database.read() as connection:
         assert len(connection.execute(select(faces.c.id)).all()) == 12
+
+
+def resealed(lines: list[str]) -> str:
+    """Lines with the end line that proves them."""
+    data = "".join(line + "\n" for line in lines[:-1])
+    return data + json.dumps({"type": "end", "sha256": hashlib.sha256(data.encode()).hexdigest()}) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "change", "sentence"),
+    [
+        (0, {"created_ms": 10**30}, "no valid created_ms"),
+        (0, {"created_ms": 9 * 10**18}, "no valid created_ms"),
+        (0, {"created_ms": -1}, "no valid created_ms"),
+        (0, {"tags": {str(number): "" for number in range(201)}}, "no valid tags"),
+        (0, {"tags": {"aws:x": ""}}, "no valid tags"),
+        (0, {"tags": {"a,b": ""}}, "no valid tags"),
+        (0, {"tags": {"a": "b\n"}}, "no valid tags"),
+        (1, {"created_ms": 10**30}, "damaged in line 2"),
+        (4, {"created_ms": 10**30}, "damaged in line 5"),
+        (4, {"box": [1e308, 0.1, 0.1, 0.1]}, "damaged in line 5"),
+        (4, {"box": [0.1, 0.1, -0.1, 0.1]}, "damaged in line 5"),
+        (4, {"confidence": 1e308}, "damaged in line 5"),
+    ],
+)
+def test_values_that_no_answer_can_hold_are_refused(
+    database: Database, tmp_path: Path, line: int, change: dict[str, object], sentence: str
+) -> None:
+    """Under a right check sum: somebody has edited the file."""
+    fill(database)
+    export(database, tmp_path / "people.jsonl")
+    lines = (tmp_path / "people.jsonl").read_text().splitlines()
+    lines[line] = json.dumps(json.loads(lines[line]) | change)
+    (tmp_path / "bad.jsonl").write_text(resealed(lines))
+    with pytest.raises(PortableFileError, match=sentence):
+        load(database, tmp_path / "bad.jsonl", "copy")
+    assert leftovers(database) == [OWNER[0]]
+
+
+def test_the_most_that_answers_can_hold_is_read(database: Database, tmp_path: Path) -> None:
+    fill(database)
+    export(database, tmp_path / "people.jsonl")
+    lines = (tmp_path / "people.jsonl").read_text().splitlines()
+    tags = {f"{number} ä/:=+-@_." + "n" * 100: "v" * 256 for number in range(200)}
+    lines[0] = json.dumps(json.loads(lines[0]) | {"tags": tags, "created_ms": 253_370_764_800_000})
+    lines[4] = json.dumps(json.loads(lines[4]) | {"box": [-0.5, -0.5, 2.0, 2.0]})
+    (tmp_path / "wide.jsonl").write_text(resealed(lines))
+    load(database, tmp_path / "wide.jsonl", "copy")
+    assert Tags(database).of(ARN + "copy") == tags
+
+
+def test_vectors_of_another_length_than_the_models_are_refused(database: Database, tmp_path: Path) -> None:
+    fill(database)
+    export(database, tmp_path / "people.jsonl")
+    for lengths in ({"7.0": 512}, {"7.0": 127, "9": 128}):
+        with pytest.raises(
+            PortableFileError, match=rf"128 numbers; those of face model version 7\.0 .* {lengths['7.0']}"
+        ):
+            import_collection(
+                database, *OWNER, "copy", resource=ARN + "copy", path=tmp_path / "people.jsonl", lengths=lengths
+            )
+    assert leftovers(database) == [OWNER[0]]
 
 
 def test_what_an_interrupted_import_left_goes_after_a_day(database: Database, tmp_path: Path) -> None:

@@ -121,6 +121,7 @@ def import_file(
 ) -> None:
     """Make a collection from a file: all of it or nothing. A running server has it at once."""
     from openrek.service.collections import collection_arn
+    from openrek.service.face_model import vector_lengths
     from openrek.store.errors import ExistsError, FullError
     from openrek.store.portable import import_collection, read_header
 
@@ -141,6 +142,7 @@ def import_file(
                 path=path,
                 max_faces=limits.max_collection_faces,
                 max_users=limits.max_collection_users,
+                lengths=vector_lengths(services.runtime.catalogue),
             )
     except FullError as error:
         raise UserError(

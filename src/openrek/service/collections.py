@@ -18,6 +18,7 @@ from openrek.service.operation import Response, operation
 from openrek.service.services import Services
 from openrek.store.collections import Collection, Collections
 from openrek.store.errors import CollectionMissingError, ExistsError, FullError
+from openrek.store.tags import MAX_TAGS
 
 if TYPE_CHECKING:
     from types_boto3_rekognition.type_defs import (
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
         DescribeCollectionRequestTypeDef,
         ListCollectionsRequestTypeDef,
     )
-
-MAX_TAGS: Final = 200
-"""The most tags of a resource: what one request may bring."""
 
 PAGE: Final = 4096
 """The largest page of the service model, and the default."""

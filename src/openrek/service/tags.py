@@ -9,11 +9,11 @@ from openrek.contract.errors import (
     ResourceNotFoundException,
     ServiceQuotaExceededException,
 )
-from openrek.service.collections import MAX_TAGS, find_collection, hold_collection
+from openrek.service.collections import find_collection, hold_collection
 from openrek.service.operation import Response, operation
 from openrek.service.services import Services
 from openrek.store.errors import FullError
-from openrek.store.tags import Tags
+from openrek.store.tags import MAX_TAGS, Tags
 
 if TYPE_CHECKING:
     from types_boto3_rekognition.type_defs import (

@@ -7,12 +7,21 @@ stream, so that memory does not grow with the collection.
 import base64
 import hashlib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Final, Literal
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    TypeAdapter,
+    ValidationError,
+)
 from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
@@ -21,7 +30,7 @@ from openrek.store.database import Database
 from openrek.store.errors import CollectionMissingError, ExistsError, FullError, StoreError
 from openrek.store.private_file import replacing
 from openrek.store.schema import collections, faces, now_ms, tags, users
-from openrek.store.tags import Tags
+from openrek.store.tags import MAX_TAGS, Tags
 from openrek.store.vector_changes import next_change
 
 FORMAT: Final = "openrek-collection"
@@ -56,8 +65,23 @@ def _encoded(value: bytes) -> str:
     return base64.b64encode(value).decode()
 
 
+TAG: Final = r"^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$"
+"""Rekognition's pattern for names and values of tags."""
+
+
+def _own(name: str) -> str:
+    if name.startswith("aws:"):
+        raise ValueError("names that begin with aws: are not for clients")
+    return name
+
+
 Vector = Annotated[bytes, BeforeValidator(_decoded), PlainSerializer(_encoded, when_used="json")]
-Ratio = Annotated[float, Field(allow_inf_nan=False)]
+# what answers can hold: none of it is checked again when it is shown
+Place = Annotated[float, Field(ge=-10, le=10)]
+Side = Annotated[float, Field(ge=0, le=10)]
+Time = Annotated[int, Field(ge=0, le=253_370_764_800_000)]  # up to the year 9999, wherever it is shown
+TagName = Annotated[str, Field(min_length=1, max_length=128, pattern=TAG), AfterValidator(_own)]
+TagValue = Annotated[str, Field(max_length=256, pattern=TAG)]
 CollectionId = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.\-]{1,255}$")]
 UserId = Annotated[str, Field(pattern=r"^[a-zA-Z0-9\-_.:]{1,128}$")]
 Uuid = Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
@@ -71,10 +95,10 @@ class Header(_Line):
     collection_id: CollectionId
     face_model_version: Annotated[str, Field(pattern=r"^[0-9.]{1,32}$")]
     dimensions: Annotated[int, Field(ge=0, le=65_536)]
-    created_ms: int
+    created_ms: Time
     faces: Annotated[int, Field(ge=0)]
     users: Annotated[int, Field(ge=0)]
-    tags: dict[Annotated[str, Field(min_length=1, max_length=128)], Annotated[str, Field(max_length=256)]]
+    tags: Annotated[dict[TagName, TagValue], Field(max_length=MAX_TAGS)]
 
 
 class UserLine(_Line):
@@ -82,7 +106,7 @@ class UserLine(_Line):
 
     type: Literal["user"] = "user"
     user_id: UserId
-    created_ms: int
+    created_ms: Time
     vector: Vector | None = None
 
 
@@ -94,10 +118,10 @@ class FaceLine(_Line):
     image_id: Uuid
     external_image_id: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.\-:]{1,255}$")] | None = None
     user_id: UserId | None = None
-    box: tuple[Ratio, Ratio, Ratio, Ratio]
+    box: tuple[Place, Place, Side, Side]
     confidence: Annotated[float, Field(ge=0, le=100)]
     model_version: Annotated[str, Field(pattern=r"^[0-9.]{1,32}$")]
-    created_ms: int
+    created_ms: Time
     vector: Vector
 
 
@@ -215,7 +239,7 @@ def read_header(file: BinaryIO, path: Path) -> tuple[Header, bytes]:
             ) from error
         if wrong and not wrong & {"format", "version"}:
             raise PortableFileError(
-                f"{path} is damaged: its header does not say {', '.join(map(str, wrong))}"
+                f"{path} is damaged: its header has no valid {', '.join(map(str, sorted(wrong)))}"
             ) from error
         raise PortableFileError(f"{path} is no exported collection") from error
 
@@ -230,9 +254,11 @@ def import_collection(
     path: Path,
     max_faces: int | None = None,
     max_users: int | None = None,
+    lengths: Mapping[str, int] | None = None,
 ) -> Header:
     """Make a collection of an exported one; nobody sees it before all of it is there and the file proved whole.
 
+    lengths: how many numbers a vector has, by face model version, where that is known.
     Other writers go on meanwhile. Raises ExistsError, FullError where it has more than `max_faces` or `max_users`,
     PortableFileError, StoreError, OSError; nothing is left then. After a crash, the next import that begins a day later
     removes what was left.
@@ -246,6 +272,7 @@ def import_collection(
         for count, limit in ((header.faces, max_faces), (header.users, max_users)):
             if limit is not None and count > limit:
                 raise FullError(limit)
+        _check_length(header, lengths or {}, path)
         hidden = uuid.uuid4().hex
         store.create(UNFINISHED, region, hidden, header.face_model_version, resource="", tags={})
         try:
@@ -258,6 +285,16 @@ def import_collection(
             store.delete(UNFINISHED, region, hidden, resource="")
             raise
     return header
+
+
+def _check_length(header: Header, lengths: Mapping[str, int], path: Path) -> None:
+    """Vectors of another length than the model's could be compared with no face that it reads."""
+    length = lengths.get(header.face_model_version, header.dimensions)
+    if header.dimensions not in (0, length):
+        raise PortableFileError(
+            f"{path} holds vectors of {header.dimensions} numbers; those of face model version "
+            f"{header.face_model_version} have {length}"
+        )
 
 
 def _lines(file: BinaryIO, path: Path, header: Header, first: bytes) -> Iterator[UserLine | FaceLine]:

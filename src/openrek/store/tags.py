@@ -1,12 +1,16 @@
 """Tags: names and values on a resource, which is given by its ARN."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from sqlalchemy import Connection, delete, func, insert, select
 
 from openrek.store.database import Database
 from openrek.store.errors import FullError
 from openrek.store.schema import tags
+
+MAX_TAGS: Final = 200
+"""The most tags of a resource: what one request may bring."""
 
 
 class Tags:
