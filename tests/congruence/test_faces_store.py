@@ -10,7 +10,7 @@ from uuid import UUID, uuid5
 
 import numpy as np
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import event, func, select, text
 
 from openrek.store import collections as collections_module
 from openrek.store.collections import Collections, Description
@@ -242,6 +242,36 @@ def test_pages_and_filters(database: Database) -> None:
     assert [each.face_id for each in store.page(number, limit=9, user_id="u", face_ids=[*ids[5:], "x"])] == [ids[5]]
     assert store.page(number, limit=9, user_id="nobody") == []
     assert store.page(number, limit=9, face_ids=[]) == []
+
+
+def test_faces_of_a_user_are_looked_up_by_the_user(database: Database) -> None:
+    """Not among all faces of the collection: that takes seconds among half a million."""
+    number, store = make(database), Faces(database)
+    ids = [each.face_id for each in store.add(number, [face(seed) for seed in range(3)])]
+    create_user(database, number, "u")
+    associate(database, number, "u", ids[:1])
+    other = make(database, "other")
+    create_user(database, other, "u")
+    asked: list[tuple[str, Any]] = []
+
+    def note(_: object, __: object, statement: str, parameters: Any, *___: object) -> None:
+        asked.append((statement, parameters))
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    assert len(store.page(number, limit=9, user_id="u")) == 1
+    assert store.page(other, limit=9, user_id="u") == []
+    asked_before = len(asked)
+    assert store.page(number, limit=9, user_id="nobody") == []
+    event.remove(database.engine, "before_cursor_execute", note)
+    assert not any("FROM faces" in statement for statement, _ in asked[asked_before:])
+    (statement, parameters), _ = (each for each in asked if "FROM faces" in each[0])
+    with database.read() as connection:
+        if database.embedded:
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+        else:
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")  # a table this small is read whole
+            plan = connection.exec_driver_sql(f"EXPLAIN {statement}", parameters).all()
+    assert "ix_faces_user_number" in str(plan)
 
 
 def test_faces_of_a_picture(database: Database) -> None:

@@ -139,12 +139,18 @@ class Faces:
         face_ids: Sequence[str] | None = None,
     ) -> list[StoredFace]:
         """Up to `limit` faces whose ids sort after `after`, by id ascending; of a user, among ids, or both."""
-        statement = _select().where(faces.c.collection_number == collection, faces.c.face_id > after)
-        if user_id is not None:
-            statement = statement.where(users.c.user_id == user_id)
+        statement = _select().where(faces.c.face_id > after)
         if face_ids is not None:
             statement = statement.where(faces.c.face_id.in_(face_ids))
         with self._database.read() as connection:
+            if user_id is None:
+                statement = statement.where(faces.c.collection_number == collection)
+            else:
+                owner = _owner(connection, collection, user_id)
+                if owner is None:
+                    return []
+                # a user is of one collection: with a condition on that too, all of its faces might be gone through
+                statement = statement.where(faces.c.user_number == owner)
             found = connection.execute(statement.order_by(faces.c.face_id).limit(limit))
             return [_face(row) for row in found]
 
@@ -186,6 +192,12 @@ def _select(*, vectors: bool = False) -> Select[Any]:
 
 def _of(collection: int, face_ids: Sequence[str], *, vectors: bool = False) -> Select[Any]:
     return _select(vectors=vectors).where(faces.c.collection_number == collection, faces.c.face_id.in_(face_ids))
+
+
+def _owner(connection: Connection, collection: int, user_id: str) -> int | None:
+    """The number of a user, None for an unknown one."""
+    named = select(users.c.id).where(users.c.collection_number == collection, users.c.user_id == user_id)
+    return connection.execute(named).scalar_one_or_none()
 
 
 def _face(row: Any) -> StoredFace:
