@@ -5,23 +5,24 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid5
 
 import numpy as np
 import pytest
 from sqlalchemy import event, func, select, text
 
-from openrek.store import collections as collections_module
+from openrek.store import purge as purge_module
 from openrek.store.collections import Collections, Description
 from openrek.store.database import Database
 from openrek.store.errors import CollectionMissingError, ExistsError, FullError, UserMissingError
 from openrek.store.faces import Faces, NewFace
-from openrek.store.schema import faces as faces_table
+from openrek.store.purge import Purger, Step, purge_collection, purge_step
 from openrek.store.schema import metadata
 from openrek.store.tags import Tags
 from openrek.store.users import Membership, Refusal, Users
 from openrek.store.vector_changes import Kind, VectorChanges
+from openrek.store.vectors import VectorSearch
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
 ARN = "arn:aws:rekognition:us-east-1:000000000000:collection/{}"
@@ -108,9 +109,9 @@ def test_a_collection_comes_and_goes(database: Database) -> None:
         make(database)
     make(database, "C")  # another name
     assert Tags(database).of(ARN.format("c")) == {"a": "1", "b": ""}
-    assert store.delete(ACCOUNT, "eu-west-1", "c", resource=ARN.format("c")) == (False, [])
-    assert store.delete(ACCOUNT, REGION, "c", resource=ARN.format("c")) == (True, [number])
-    assert store.delete(ACCOUNT, REGION, "c", resource=ARN.format("c")) == (False, [])
+    assert store.delete(ACCOUNT, "eu-west-1", "c", resource=ARN.format("c")) is None
+    assert store.delete(ACCOUNT, REGION, "c", resource=ARN.format("c")) == number
+    assert store.delete(ACCOUNT, REGION, "c", resource=ARN.format("c")) is None
     assert store.find(ACCOUNT, REGION, "c") is None
     assert store.describe(ACCOUNT, REGION, "c") is None
     assert Tags(database).of(ARN.format("c")) == {}
@@ -126,8 +127,18 @@ def test_too_many_tags_leave_no_collection_behind(database: Database) -> None:
     assert Tags(database).of("arn") == {}
 
 
+def rows(database: Database) -> dict[str, int]:
+    """How many rows the tables have that have any."""
+    with database.read() as connection:
+        counts = {
+            table.name: connection.execute(select(func.count()).select_from(table)).scalar_one()
+            for table in metadata.sorted_tables
+        }
+    return {name: count for name, count in counts.items() if count}
+
+
 def test_deleting_a_collection_leaves_no_row(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collections_module, "BATCH", 4)
+    monkeypatch.setattr(purge_module, "BATCH", 4)
     number = make(database, tag="x")
     new = [face(seed) for seed in range(11)]
     Faces(database).add(number, new)
@@ -138,38 +149,115 @@ def test_deleting_a_collection_leaves_no_row(database: Database, monkeypatch: py
     kept = make(database, "kept")
     Faces(database).add(kept, [face(1)])
     Collections(database).delete(ACCOUNT, REGION, "c", resource=ARN.format("c"))
-    with database.read() as connection:
-        for table in metadata.sorted_tables:
-            count = connection.execute(select(func.count()).select_from(table)).scalar()
-            assert count == (1 if table.name in ("collections", "faces") else 0), table.name
-    with pytest.raises(CollectionMissingError):
+    with pytest.raises(CollectionMissingError):  # before a row is gone
         Faces(database).add(number, [face(50)])
     with pytest.raises(CollectionMissingError):
         create_user(database, number, "u")
+    steps = []
+    while step := purge_step(database):
+        steps.append(step)
+    # ten faces, a user, the record of a removed face
+    assert steps == [(number, 4, False), (number, 4, False), (number, 4, False), (number, 0, True)]
+    assert rows(database) == {"collections": 1, "faces": 1}
 
 
-def test_a_deletion_that_was_cut_off_is_finished_by_the_next(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_deleting_waits_for_no_row(database: Database) -> None:
     store = Collections(database)
+    numbers = [make(database, name) for name in ("one", "two")]
+    for number in numbers:
+        Faces(database).add(number, [face(seed) for seed in range(5)])
+        create_user(database, number, "u")
+    for name in ("one", "two"):
+        store.delete(ACCOUNT, REGION, name, resource=ARN.format(name))
+    assert rows(database) == {"collections": 2, "faces": 10, "users": 2}  # neither its own nor others'
+    again = make(database, "one")  # and its name is free
+    Faces(database).add(again, [face(1)])
+    purge_collection(database, numbers[1])
+    assert rows(database) == {"collections": 2, "faces": 6, "users": 1}
+    purge_collection(database, again)  # which is not deleted
+    while purge_step(database):
+        pass
+    assert rows(database) == {"collections": 1, "faces": 1}
+
+
+def test_servers_take_turns_at_what_was_deleted(
+    database: Database, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(purge_module, "BATCH", 7)
+    for name in "abcd":
+        Faces(database).add(make(database, name), [face(seed) for seed in range(40)])
+        create_user(database, make(database, name * 2), "u")
+    for name in "abcd":
+        Collections(database).delete(ACCOUNT, REGION, name, resource=ARN.format(name))
+    other = Database.open(address)
+
+    def work(of: Database) -> list[Step]:
+        steps = []
+        while step := purge_step(of):
+            steps.append(step)
+        return steps
+
+    with ThreadPoolExecutor(2) as pool:
+        steps = [step for done in pool.map(work, (database, other)) for step in done]
+    other.close()
+    assert sum(step.rows for step in steps) == 160
+    assert sorted(step.number for step in steps if step.done) == sorted({step.number for step in steps})
+    assert rows(database) == {"collections": 4, "users": 4}
+
+
+class Forgetful:
+    """A vector search that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.forgotten: list[int] = []
+        self.swept = threading.Event()
+
+    def forget(self, collection: int) -> None:
+        self.forgotten.append(collection)
+
+    def sweep(self) -> None:
+        self.swept.set()
+
+
+def test_a_purger_deletes_in_the_background_and_what_another_left(database: Database) -> None:
     number = make(database)
     Faces(database).add(number, [face(seed) for seed in range(5)])
+    Collections(database).delete(ACCOUNT, REGION, "c", resource=ARN.format("c"))
+    vectors = Forgetful()
+    purger = Purger(database, cast(VectorSearch, vectors))
+    purger.wake()
+    assert vectors.swept.wait(60)
+    assert (vectors.forgotten, rows(database)) == ([number], {})
+    more = make(database)
+    Faces(database).add(more, [face(1)])
+    Collections(database).delete(ACCOUNT, REGION, "c", resource=ARN.format("c"))
+    vectors.swept.clear()
+    purger.wake()
+    assert vectors.swept.wait(60)
+    purger.close()
+    assert (vectors.forgotten, rows(database)) == ([number, more], {})
+    purger.wake()  # a request that was late
+    assert threading.active_count() == len([thread for thread in threading.enumerate() if thread.name != "purge"])
 
-    def die(_: Collections) -> None:
-        raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Collections, "_purge", die)
-        with pytest.raises(KeyboardInterrupt):
-            store.delete(ACCOUNT, REGION, "c", resource=ARN.format("c"))
-    assert store.find(ACCOUNT, REGION, "c") is None  # gone for everybody
-    with pytest.raises(CollectionMissingError):
-        Faces(database).add(number, [face(50)])
-    again = make(database)  # and its name is free
-    Faces(database).add(again, [face(1)])
-    assert store.delete(ACCOUNT, REGION, "no-such", resource="arn") == (False, [number])
-    with database.read() as connection:
-        assert connection.execute(select(faces_table.c.collection_number)).scalars().all() == [again]
+def test_a_purger_that_is_closed_leaves_the_rest_to_the_next(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(purge_module, "BATCH", 2)
+    number = make(database)
+    Faces(database).add(number, [face(seed) for seed in range(5)])
+    Collections(database).delete(ACCOUNT, REGION, "c", resource=ARN.format("c"))
+    purger = Purger(database, cast(VectorSearch, Forgetful()))
+    told: list[tuple[int, int]] = []
+
+    def stop(done: int, total: int) -> None:
+        told.append((done, total))
+        purger.close()
+
+    assert purger.purge(progress=stop) == []
+    assert (told, rows(database)) == ([(2, 5)], {"collections": 1, "faces": 3})
+    assert Purger(database, cast(VectorSearch, Forgetful())).purge() == [number]
+    assert rows(database) == {}
 
 
 def test_tags_are_set_replaced_and_removed(database: Database) -> None:

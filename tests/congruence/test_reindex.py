@@ -15,6 +15,7 @@ from openrek.store.erasure import erase_faces
 from openrek.store.errors import CollectionMissingError
 from openrek.store.face_crops import CropKey, FaceCrops
 from openrek.store.faces import Faces, NewFace
+from openrek.store.purge import purge_step
 from openrek.store.reindex import Left, Reindexing, remaining
 from openrek.store.schema import collections, faces, metadata
 from openrek.store.tags import Tags
@@ -48,6 +49,11 @@ def finish(work: Reindexing) -> None:
 def count(database: Database, table: str = "faces") -> int:
     with database.read() as connection:
         return int(connection.execute(select(func.count()).select_from(metadata.tables[table])).scalar_one())
+
+
+def purge(database: Database) -> None:
+    while purge_step(database, grace=0):
+        pass
 
 
 def expected(made: Sequence[NewFace]) -> dict[str, Any]:
@@ -105,8 +111,8 @@ def test_a_collection_is_made_again_in_place(database: Database) -> None:
     assert len(Faces(database).page(number, limit=99)) == len(made)
     with pytest.raises(CollectionMissingError):
         Faces(database).add(number, [new_face(99)])
-    assert Collections(database).purge_replaced(grace=60) == []
-    assert Collections(database).purge_replaced(grace=0) == [number]
+    assert purge_step(database, grace=60) is None
+    assert purge_step(database, grace=0) == (number, len(made) + 2, True)
     assert count(database) == len(made)
 
 
@@ -126,7 +132,7 @@ def test_what_was_begun_is_gone_on_with_and_another_version_begins_anew(database
         work.add(vectors_of(first))
     finish(other)
     assert same(stored(database, number_of(database, "people")), expected(made))
-    Collections(database).purge_replaced(grace=0)
+    purge(database)
     assert count(database) == 150
     assert count(database, "collections") == 1
 
@@ -209,7 +215,7 @@ def test_crops_come_along_and_go_with_faces_and_collections(database: Database) 
     assert count(database, "face_crops") == 4  # two faces, each twice
     finish(work)
     new = number_of(database, "people")
-    Collections(database).purge_replaced(grace=0)
+    purge(database)
     assert (crops.count(new), count(database, "face_crops")) == (2, 2)
     assert crops.forget(new) == 2
     assert count(database, "face_crops") == 0
@@ -234,6 +240,7 @@ def test_deleting_a_collection_takes_its_unfinished_copy_along(database: Databas
     work = Reindexing.begin(database, number, "8.1")
     read_all(work)
     Collections(database).delete(*OWNER, "people", resource=ARN + "people")
+    purge(database)
     assert (count(database), count(database, "collections"), count(database, "users")) == (0, 0, 0)
     with pytest.raises(CollectionMissingError):
         work.switch(vectors_of)

@@ -23,6 +23,7 @@ from openrek.store.collections import Collections
 from openrek.store.database import Database
 from openrek.store.errors import CollectionMissingError
 from openrek.store.faces import Faces, NewFace
+from openrek.store.purge import Purger, purge_step
 from openrek.store.schema import collections, removed_vectors
 from openrek.store.users import Users
 from openrek.store.vectors import EmbeddedSearch, Matches, StoredVectors, VectorSearch, open_search
@@ -278,14 +279,74 @@ def test_a_collection_that_is_deleted(house: House) -> None:
     vectors = random_faces(20)
     house.add(vectors, "f")
     look(house, search, vectors[0])
+    assert kept(house)
     Collections(house.database).delete(ACCOUNT, REGION, "c", resource="arn:c")
+    Purger(house.database, search).purge()
+    assert not kept(house)
     with pytest.raises(CollectionMissingError):
         look(house, search, vectors[0])
+    assert not kept(house)
+
+
+def kept(house: House) -> list[str]:
+    """What a search engine has: indexes by slot and name, or collections with vectors and names of graphs."""
+    if house.engine != "pgvector":
+        return sorted("/".join(path.parts[-3:-1]) for path in (house.folder / "vectors").rglob("*.rows"))
+    there = (
+        "SELECT DISTINCT CAST(collection AS text) FROM openrek_search.vectors UNION "
+        "SELECT CAST(collection AS text) FROM openrek_search.progress UNION "
+        "SELECT relname FROM pg_class WHERE relname ~ '^graph_'"
+    )
+    with house.database.read() as connection:
+        return sorted(connection.exec_driver_sql(there).scalars())
+
+
+def test_what_a_server_that_died_left_of_a_deleted_collection_is_swept(house: House) -> None:
+    search, other = house.search(), house.another_server()
+    vectors = random_faces(20)
+    house.add(vectors, "f")
+    number = house.make("kept")
+    house.add(vectors[:3], "k", number)
+    look(house, search, vectors[0])
+    other.search(number, vectors[0], limit=1, kind="faces")
     if house.engine == "pgvector":
-        with house.database.read() as connection:
-            assert connection.exec_driver_sql("SELECT count(*) FROM openrek_search.vectors").scalar() == 0
-    else:
-        assert not list((house.folder / "vectors").rglob("*.rows"))
+        make_graph(house, house.collection)
+        make_graph(house, number)
+    before = kept(house)
+    Collections(house.database).delete(ACCOUNT, REGION, "c", resource="arn:c")
+    while purge_step(house.database):  # and the server dies before it comes to the vectors
+        pass
+    assert kept(house) == before
+    # files are looked after by the process that has them, and by the next one that takes its place
+    (other if house.engine == "pgvector" else search).sweep()
+    mine = {"pgvector": [f"graph_{number}_f", str(number)]}.get(house.engine, [f"1/{number}-faces"])
+    assert kept(house) == sorted(mine)
+    assert other.search(number, vectors[0], limit=1, kind="faces").numbers.size == 1
+
+
+def make_graph(house: House, collection: int) -> None:
+    """An index with the name of a collection's graph."""
+    with house.database.begin() as connection:
+        connection.exec_driver_sql(
+            f"CREATE INDEX graph_{collection}_f ON openrek_search.vectors (number) WHERE collection = {collection}"
+        )
+
+
+def test_a_graph_that_cannot_be_dropped_now_goes_with_the_next_sweep(house: House) -> None:
+    if house.engine != "pgvector":
+        pytest.skip("only pgvector has graphs")
+    search = house.search()
+    house.add(random_faces(10), "f")
+    look(house, search, random_faces(1)[0])
+    make_graph(house, house.collection)
+    Collections(house.database).delete(ACCOUNT, REGION, "c", resource="arn:c")
+    with house.database.engine.connect() as builder:  # holds the lock of CREATE INDEX CONCURRENTLY, for another graph
+        builder.exec_driver_sql("LOCK TABLE openrek_search.vectors IN SHARE UPDATE EXCLUSIVE MODE")
+        Purger(house.database, search).purge()
+        assert kept(house) == [f"graph_{house.collection}_f"]
+        builder.rollback()
+    search.sweep()
+    assert kept(house) == []
 
 
 def test_a_restart_goes_on_where_it_was(house: House) -> None:

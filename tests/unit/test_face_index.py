@@ -81,7 +81,7 @@ def services_with(tmp_path: Path, database: Database, *versions: str, **limits: 
             database=database,
             page_tokens=PageTokens(b"s" * 32),
             runtime=SimpleNamespace(catalogue=catalogue),
-            vectors=SimpleNamespace(forget=lambda number: None),
+            purger=SimpleNamespace(wake=lambda: None),
         ),
     )
 

@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 from openrek.store.collections import Collections
 from openrek.store.database import Database
 from openrek.store.faces import Faces
+from openrek.store.purge import purge_step
 from openrek.store.schema import faces, users
 from openrek.store.users import Users
 from tests.unit.test_portable import OWNER, fill, number_of
@@ -24,6 +25,7 @@ import os, random, signal, sys, time
 import numpy as np
 from openrek.store.collections import Collections
 from openrek.store.database import Database
+from openrek.store.purge import purge_step
 from openrek.store.reindex import Reindexing, remaining
 
 url = sys.argv[1]
@@ -45,7 +47,8 @@ def work():
         os.write(theirs, b".")
         assert task.switch(vectors)
         os.write(theirs, b"s")
-        Collections(database).purge_replaced(grace=0)
+        while purge_step(database, grace=0):
+            pass
 
 for line in sys.stdin:
     ours, theirs = os.pipe()
@@ -83,7 +86,8 @@ def test_the_collection_is_whole_at_any_moment(tmp_path: Path, record_property: 
             states[check(database, ids)] += 1
         killer.stdin.close()
     Collections(database).delete(*OWNER, "people", resource="arn")
-    Collections(database).purge_replaced(grace=0)
+    while purge_step(database, grace=0):
+        pass
     with database.read() as connection:
         for table in (faces, users):
             assert connection.execute(select(func.count()).select_from(table)).scalar() == 0  # nothing stayed behind

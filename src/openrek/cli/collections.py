@@ -28,7 +28,7 @@ app = typer.Typer(
 )
 
 REPLACED_FOR: Final = 10.5
-"""Seconds after which no request uses the vectors of a collection that was made again (store.collections.GRACE)."""
+"""Seconds after which no request uses the vectors of a collection that was made again (store.purge.GRACE)."""
 
 CollectionArgument = Annotated[str, typer.Argument(metavar="COLLECTION", help="The collection's id.")]
 RegionOption = Annotated[
@@ -193,7 +193,8 @@ def reindex_collection(
             )
             typer.echo("The old vectors go when the requests that use them have ended ...", err=True)
         time.sleep(REPLACED_FOR)
-        services.forget_replaced()
+        with count_bar("deleting what was replaced") as progress:
+            services.purger.purge(progress=progress)
     if as_json:
         versions = {"FaceModelVersion": done.now, "FaceModelVersionBefore": done.before}
         typer.echo(json.dumps({**versions, "FaceCount": done.faces, "LeftOut": done.left_out}))
@@ -230,7 +231,8 @@ def erase(
         raise UserError("say which faces: either --external-image-id or --face-id")
     with _opened(home, region) as (services, owner):
         found = _found(services, owner, collection)
-        services.forget_replaced(grace=0)  # what a reindexing has just replaced holds the faces too
+        with count_bar("deleting what deleted collections left") as progress:  # it may hold the faces too
+            services.purger.purge(grace=0, progress=progress)
         try:
             done = erase_faces(services.database, found.number, external_image_id=external_image_id, face_id=face_id)
             services.vectors.forget(found.number)

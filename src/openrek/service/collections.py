@@ -78,15 +78,14 @@ def describe_collection(request: "DescribeCollectionRequestTypeDef", call: Call,
 
 @operation("DeleteCollection")
 def delete_collection(request: "DeleteCollectionRequestTypeDef", call: Call, services: Services) -> Response:
-    """Delete a collection with its faces, users, tags and search index."""
+    """Delete a collection with its faces, users, tags and search index: gone now, its rows in the background."""
     caller, collection_id = call.caller, request["CollectionId"]
-    removal = Collections(services.database).delete(
+    number = Collections(services.database).delete(
         caller.account_id, caller.region, collection_id, resource=collection_arn(caller, collection_id)
     )
-    for number in removal.numbers:
-        services.vectors.forget(number)
-    if not removal.found:
+    if number is None:
         raise _missing(collection_id)
+    services.purger.wake()
     return {"StatusCode": 200}
 
 

@@ -6,10 +6,10 @@ from functools import cached_property
 from openrek.service.celebrity_gallery import CelebrityGallery
 from openrek.service.pagination import PageTokens
 from openrek.settings import Settings
-from openrek.store.collections import GRACE, Collections
 from openrek.store.database import Database
 from openrek.store.face_crops import CropKey, FaceCrops
 from openrek.store.objects import ObjectStore, open_objects
+from openrek.store.purge import Purger
 from openrek.store.server_secret import ServerSecret
 from openrek.store.vectors import VectorSearch, open_search
 from openrek.vision.faces.detector import SEARCH_SIDE
@@ -67,10 +67,9 @@ class Services:
         """The key that crops of faces are kept under, made when first needed. Raises CropKeyError."""
         return FaceCrops(self.database).key(self.settings.crop_key_file)
 
-    def forget_replaced(self, *, grace: float = GRACE) -> None:
-        """Erase what collections that were made again in place had before, `grace` seconds after it was replaced."""
-        for number in Collections(self.database).purge_replaced(grace=grace):
-            self.vectors.forget(number)
+    @cached_property
+    def purger(self) -> Purger:
+        return Purger(self.database, self.vectors)
 
     def look(self, picture: Picture, *, face_search_side: int = SEARCH_SIDE) -> Look:
         """What the shared models say of a picture, objects by the detector that the settings name."""
@@ -81,11 +80,13 @@ class Services:
         _ = self.database, self.objects, self.page_tokens, self.vectors
         if self.settings.keep_face_crops:
             _ = self.crop_key
-        self.forget_replaced()  # where a reindexing was killed before it came to that
+        self.purger.wake()  # what a process that was killed has left
         return self
 
     def close(self) -> None:
         """Close what was opened."""
+        if "purger" in self.__dict__:
+            self.purger.close()
         self.runtime.close()
         if "vectors" in self.__dict__:
             self.vectors.close()

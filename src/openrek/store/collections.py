@@ -3,19 +3,13 @@
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from sqlalchemy import Connection, String, bindparam, cast, delete, select, update
+from sqlalchemy import Connection, String, bindparam, cast, select, update
 
-from openrek.store.copies import REPLACED, hide_copies
+from openrek.store.copies import hide_copies
 from openrek.store.database import Database
 from openrek.store.errors import ExistsError
-from openrek.store.schema import collections, faces, now_ms, removed_vectors, users
+from openrek.store.schema import collections, now_ms
 from openrek.store.tags import Tags
-
-BATCH: Final = 5_000
-"""Faces that are deleted in one transaction: other writers wait for no more than that."""
-
-GRACE: Final = 10.0
-"""Seconds for which requests that began before still find what a replaced collection holds."""
 
 _columns = collections.c
 _OF_CALLER: Final = select(_columns.id, _columns.collection_id, _columns.face_model_version).where(
@@ -52,13 +46,6 @@ class Description(NamedTuple):
     created_ms: int
     face_count: int
     user_count: int
-
-
-class Removal(NamedTuple):
-    """found: whether there was a collection to delete. numbers: of the collections of which nothing is left now."""
-
-    found: bool
-    numbers: list[int]
 
 
 class Collections:
@@ -120,11 +107,10 @@ class Collections:
                 raise ExistsError(f"the collection id {collection_id} is in use")
             Tags(self._database).put(connection, resource, tags, limit=tag_limit)
 
-    def delete(self, account_id: str, region: str, collection_id: str, *, resource: str) -> Removal:
-        """Delete a collection, where there is one of this id, with its faces, users and tags.
+    def delete(self, account_id: str, region: str, collection_id: str, *, resource: str) -> int | None:
+        """Delete a collection with its tags; its number, None where there is none of this id.
 
-        It is gone for everybody at once; its faces are then deleted in batches, before this returns. Where a crash
-        comes in between, the next `delete` finishes that.
+        It is gone for everybody at once, durably, and its name is free; `store.purge` then deletes the rows.
         """
         hidden = (
             update(collections)
@@ -138,30 +124,8 @@ class Collections:
         )
         with self._database.begin() as connection:
             number = connection.execute(hidden).scalar_one_or_none()
-            if number is not None:
-                hide_copies(connection, number)
-                Tags(self._database).remove_all(connection, resource)
-        return Removal(number is not None, self._purge())
-
-    def purge_replaced(self, *, grace: float = GRACE) -> list[int]:
-        """Delete collections that were replaced longer than `grace` seconds ago; the numbers of all that are gone."""
-        return self._purge(grace)
-
-    def _purge(self, grace: float = GRACE) -> list[int]:
-        """Delete what deleted collections have left; their numbers."""
-        replaced = (_columns.account_id == REPLACED) & (_columns.created_ms <= now_ms() - int(1000 * grace))
-        with self._database.read() as connection:
-            gone = select(_columns.id).where((_columns.account_id == "") | replaced)
-            numbers = list(connection.execute(gone).scalars())
-        for number in numbers:
-            some = select(faces.c.id).where(faces.c.collection_number == number).limit(BATCH)
-            left = BATCH
-            while left == BATCH:
-                with self._database.begin() as connection:
-                    left = connection.execute(delete(faces).where(faces.c.id.in_(some))).rowcount
-            with self._database.begin() as connection:
-                connection.execute(delete(faces).where(faces.c.collection_number == number))
-                connection.execute(delete(users).where(users.c.collection_number == number))
-                connection.execute(delete(removed_vectors).where(removed_vectors.c.collection_number == number))
-                connection.execute(delete(collections).where(_columns.id == number))
-        return [int(number) for number in numbers]
+            if number is None:
+                return None
+            hide_copies(connection, number)
+            Tags(self._database).remove_all(connection, resource)
+        return int(number)

@@ -29,6 +29,7 @@ from openrek.store.collections import Collections
 from openrek.store.database import Database
 from openrek.store.errors import CollectionMissingError, ExistsError, FullError, StoreError
 from openrek.store.private_file import replacing
+from openrek.store.purge import purge_collection
 from openrek.store.schema import collections, faces, now_ms, tags, users
 from openrek.store.tags import MAX_TAGS, Tags
 from openrek.store.vector_changes import next_change
@@ -282,7 +283,7 @@ def import_collection(
                 _insert(database, found.number, batch, path)
             _finish(database, found.number, header, (account_id, region, collection_id), resource, path)
         except BaseException:
-            store.delete(UNFINISHED, region, hidden, resource="")
+            _remove(database, region, hidden)
             raise
     return header
 
@@ -418,4 +419,10 @@ def _remove_unfinished(database: Database) -> None:
     with database.read() as connection:
         left = connection.execute(old).all()
     for row in left:
-        Collections(database).delete(UNFINISHED, row.region, row.collection_id, resource="")
+        _remove(database, row.region, row.collection_id)
+
+
+def _remove(database: Database, region: str, hidden: str) -> None:
+    number = Collections(database).delete(UNFINISHED, region, hidden, resource="")
+    if number is not None:
+        purge_collection(database, number)

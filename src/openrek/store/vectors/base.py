@@ -48,5 +48,8 @@ class VectorSearch(Protocol):
     def forget(self, collection: int) -> None:
         """Bring what is kept of a collection up to date, or away when the collection is gone, durably."""
 
+    def sweep(self) -> None:
+        """Take away what is kept of collections that are gone, whoever deleted them."""
+
     def close(self) -> None:
         """Keep what is worth keeping, and let go of the files."""

@@ -59,7 +59,7 @@ class EmbeddedSearch:
 
     def search(self, collection: int, query: Floats, *, least: float = -1.0, limit: int, kind: Kind) -> Matches:
         """As VectorSearch.search."""
-        self._sweep()
+        self._sweep_in_time()
         while True:
             index = self.index(collection, kind)
             try:
@@ -128,11 +128,9 @@ class EmbeddedSearch:
         if slot is not None:
             slot.release()
 
-    def _sweep(self) -> None:
-        """Now and then, drop the indexes of collections that another process deleted: they hold people's vectors."""
+    def sweep(self) -> None:
+        """As VectorSearch.sweep: indexes of collections that another process deleted hold people's vectors."""
         with self._lock:
-            if time.monotonic() - self._swept < SWEEP_EVERY:
-                return
             self._swept = time.monotonic()
             indexes, slot = list(self._indexes.values()), self._slot
         for index in indexes:
@@ -141,6 +139,12 @@ class EmbeddedSearch:
                 index.drop()
         if slot is not None:
             slot.delete_gone(self._source)
+
+    def _sweep_in_time(self) -> None:
+        with self._lock:
+            early = time.monotonic() - self._swept < SWEEP_EVERY
+        if not early:
+            self.sweep()
 
     def _discard(self, index: Index) -> None:
         key = (index.collection, index.kind)

@@ -12,10 +12,12 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
+from sqlalchemy.exc import OperationalError
 
 from openrek.store.database import Database
 from openrek.store.errors import CollectionMissingError, StoreError
+from openrek.store.schema import collections
 from openrek.store.vector_changes import Changes, Floats, Kind
 from openrek.store.vectors.base import Matches, Numbers, VectorSource
 
@@ -33,6 +35,7 @@ EF_SEARCH: Final = 600
 
 COUNT_AFTER: Final = 500  # changes, after which it is counted again whether a graph is due
 BUILD_MEMORY: Final = "1GB"
+DROP_PATIENCE: Final = "1s"
 LEAST_SLACK: Final = 1e-6
 
 # statistics would be samples of the vectors, and outlive an erasure
@@ -55,6 +58,13 @@ SELECT count(*) FROM pg_attribute WHERE attname = 'vector' AND attstattarget = 0
 AND attrelid = to_regclass('openrek_search.vectors') AND to_regclass('openrek_search.progress') IS NOT NULL
 """
 """1 where all of _TABLES is there."""
+
+_KEPT: Final = """
+SELECT collection FROM openrek_search.progress UNION
+SELECT CAST(substring(relname FROM '^graph_([0-9]+)_') AS bigint) FROM pg_class
+WHERE relkind = 'i' AND relnamespace = 'openrek_search'::regnamespace AND relname ~ '^graph_[0-9]+_'
+"""
+"""The collections of which there are vectors or graphs."""
 
 _LETTERS: Final[dict[Kind, str]] = {"faces": "f", "users": "u"}
 
@@ -126,14 +136,22 @@ class PgVectorSearch:
                 self._catch_up(collection, kind)
             return
         with self._database.begin() as connection:
-            for kind in kinds:
-                self._known.pop((collection, kind), None)
-                connection.execute(text(f"DROP INDEX IF EXISTS openrek_search.{_graph(collection, kind)}"))
             for table in ("vectors", "progress"):
                 connection.execute(
                     text(f"DELETE FROM openrek_search.{table} WHERE collection = :collection"),
                     {"collection": collection},
                 )
+        for kind in kinds:
+            self._known.pop((collection, kind), None)
+            self._drop_graph(_graph(collection, kind))
+
+    def sweep(self) -> None:
+        """As VectorSearch.sweep: a server may have died before `forget`, or another may have taken vectors in then."""
+        with self._database.read() as connection:
+            kept = {int(number) for number in connection.execute(text(_KEPT)).scalars()}
+            there = set(connection.execute(select(collections.c.id)).scalars()) if kept else set()
+        for number in sorted(kept - there):
+            self.forget(number)
 
     def close(self) -> None:
         """Nothing is kept here."""
@@ -283,8 +301,7 @@ class PgVectorSearch:
     def build_graph(self, collection: int, kind: Kind, dimension: int) -> None:
         """Build the graph of a collection unless it is there; others wait for nothing meanwhile."""
         name, letter = _graph(collection, kind), _LETTERS[kind]
-        engine = self._database.engine.execution_options(isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
+        with self._database.apart() as connection:
             locked = connection.execute(text("SELECT pg_try_advisory_lock(hashtext(:name))"), {"name": name}).scalar()
             if not locked:  # another server is at it
                 return
@@ -308,6 +325,20 @@ class PgVectorSearch:
             finally:
                 connection.execute(text("RESET maintenance_work_mem"))
                 connection.execute(text("SELECT pg_advisory_unlock(hashtext(:name))"), {"name": name})
+
+    def _drop_graph(self, name: str) -> None:
+        """Searches go on meanwhile. Where another graph is being built, the next sweep drops this one: the builder
+        would wait for us."""
+        with self._database.apart() as connection:
+            if connection.execute(text(f"SELECT to_regclass('openrek_search.{name}')")).scalar() is None:
+                return
+            connection.execute(text(f"SET lock_timeout = '{DROP_PATIENCE}'"))
+            try:
+                connection.exec_driver_sql(f"DROP INDEX CONCURRENTLY IF EXISTS openrek_search.{name}")
+            except OperationalError as error:
+                log.info("the graph %s is dropped later: %s", name, error.orig)
+            finally:
+                connection.execute(text("RESET lock_timeout"))
 
 
 def _graph(collection: int, kind: Kind) -> str:
