@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import numpy as np
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import event, insert, select, update
 
 from openrek.store import portable
 from openrek.store.collections import Collections
@@ -300,6 +300,22 @@ def test_nothing_of_an_erased_face_is_left(database: Database, tmp_path: Path) -
         assert connection.execute(select(request_tokens.c.token)).scalars().all() == [made[0].face_id[:8]]
     assert len(search.search(number, made[0].vector, limit=500, kind="faces").numbers) == 300
     search.close()
+
+
+def test_answers_and_results_are_gone_through_once_for_all_faces(database: Database) -> None:
+    """A search of them for each face takes seconds for thousands."""
+    fill(database, count=80)
+    asked: list[str] = []
+
+    def note(_: object, __: object, statement: str, *___: object) -> None:
+        asked.append(statement)
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    done = erase_faces(database, number_of(database, "people"), external_image_id="person-1")
+    event.remove(database.engine, "before_cursor_execute", note)
+    assert len(done.faces) == 20
+    for table in ("request_tokens", "job_results"):
+        assert sum(f"FROM {table}" in statement for statement in asked) == 1
 
 
 def test_a_user_goes_with_the_last_face(database: Database) -> None:

@@ -2,16 +2,16 @@
 
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Final, cast
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from openrek.store.copies import delete_from_copies
 from openrek.store.database import Database
 from openrek.store.errors import StoreError
-from openrek.store.job_traces import forget_matches
+from openrek.store.job_traces import forget_matches, ids_in
 from openrek.store.schema import collections, faces, request_tokens, users
 from openrek.store.users import Users
 from openrek.store.vector_changes import next_change, note_removed
@@ -71,15 +71,26 @@ def erase_faces(
         connection.execute(counted.values(face_count=collections.c.face_count - len(found)))
         result.faces = [row.face_id for row in found]
         delete_from_copies(connection, collection, result.faces)
-        for gone in result.faces:
+        gone = set(result.faces)
+        if gone:
             _forget_answers(connection, gone)
             forget_matches(connection, gone)
     write_anew(database)
     return result
 
 
-def _forget_answers(connection: Connection, face_id: str) -> None:
-    connection.execute(delete(request_tokens).where(request_tokens.c.response.contains(face_id, autoescape=True)))
+def _forget_answers(connection: Connection, face_ids: Set[str]) -> None:
+    """Delete the answers that name one of the faces, in one pass: a search for each face takes seconds."""
+    key = list(request_tokens.primary_key.columns)
+    stored = select(*key, request_tokens.c.response).execution_options(yield_per=AT_ONCE)
+    named = [
+        {f"its_{column.name}": value for column, value in zip(key, values, strict=True)}
+        for *values, response in connection.execute(stored)
+        if not face_ids.isdisjoint(ids_in(response))
+    ]
+    if named:
+        mine = (column == bindparam(f"its_{column.name}") for column in key)
+        connection.execute(delete(request_tokens).where(*mine), named)
 
 
 def _parts(numbers: Sequence[int]) -> Iterator[Sequence[int]]:
