@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 from openrek.cli.common import UserError
 from openrek.cli.main import app
 from openrek.service.reindex import ReindexError
+from openrek.service.services import Services
 from openrek.store.collections import Collections
 from openrek.store.database import Database
 from openrek.store.faces import Faces
@@ -20,7 +21,6 @@ from openrek.store.schema import collections, faces
 from openrek.store.vectors import EmbeddedSearch, StoredVectors
 from openrek.vision.faces.embedding import FACE_MODEL
 from openrek.vision.runtime import Catalogue
-from openrek.vision.runtime.errors import CardError
 from tests.congruence.test_reindex import read_all, vectors_of
 from tests.unit.test_portable import OWNER, fill, number_of
 
@@ -102,7 +102,8 @@ def test_what_cannot_be_done_is_one_sentence(database: Database, tmp_path: Path)
         (("reindex", "no-such"), ReindexError, "there is no collection no-such"),
         (("reindex", "people"), ReindexError, "nothing to do"),
         (("reindex", "people", "--model", "centerface"), ReindexError, "there are: face-embedding"),
-        (("reindex", "people", "--model", "sface"), CardError, "similarity"),
+        (("reindex", "people", "--model", "sface"), ReindexError, "with 'sface': nobody has measured yet"),
+        (("reindex", "people", "--model", "sface"), ReindexError, "There are: face-embedding; a card of your own"),
         (("forget-crops", "no-such"), UserError, "there is no collection no-such"),
         (("erase", "people"), UserError, "either --external-image-id or --face-id"),
         (("erase", "people", "--face-id", "x", "--external-image-id", "y"), UserError, "either"),
@@ -110,6 +111,24 @@ def test_what_cannot_be_done_is_one_sentence(database: Database, tmp_path: Path)
         done = run(*words)
         assert isinstance(done.exception, kind), words
         assert sentence in str(done.exception)
+
+
+def test_photos_are_read_again_within_the_limits_that_they_were_indexed_under(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`faces index` reads photos of 200 million pixels where nothing else is said."""
+    asked: list[Services] = []
+
+    def reindex(services: Services, *_: object, **__: object) -> None:
+        asked.append(services)
+        raise ReindexError("enough")
+
+    fill(database)
+    monkeypatch.setattr("openrek.service.reindex.reindex", reindex)
+    run("reindex", "people")
+    monkeypatch.setenv("OPENREK_MAX_IMAGE_PIXELS", "1000")
+    run("reindex", "people")
+    assert [services.settings.pixel_limit for services in asked] == [200_000_000, 1000]
 
 
 def test_erase(database: Database) -> None:

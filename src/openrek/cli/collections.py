@@ -18,6 +18,7 @@ from rich.table import Table
 from openrek.cli.common import HomeOption, JsonOption, UserError, console, services_from, settings_from
 from openrek.cli.progress import count_bar
 from openrek.contract.call import Caller
+from openrek.settings import Profile
 
 if TYPE_CHECKING:
     from openrek.service.services import Services
@@ -181,7 +182,7 @@ def reindex_collection(
     from openrek.service.reindex import reindex
 
     paths = find_photos(photos) if photos else []
-    with _opened(home, region) as (services, owner):
+    with _opened(home, region, Profile.RELAXED) as (services, owner):  # as `faces index` reads them
         with count_bar(f"reading the faces of {escape(collection)} again") as progress:
             done = reindex(
                 services, owner, collection, model=model, photos=paths, drop_missing=drop_missing, progress=progress
@@ -263,9 +264,11 @@ def erase(
 
 
 @contextmanager
-def _opened(home: Path | None, region: str | None) -> "Iterator[tuple[Services, Caller]]":
+def _opened(
+    home: Path | None, region: str | None, profile: Profile | None = None
+) -> "Iterator[tuple[Services, Caller]]":
     """The services, and the owner of the collections: the server's account, in a region."""
-    settings = settings_from(home=home, region=region)
+    settings = settings_from(home=home, region=region, profile=profile)
     services = services_from(settings)
     try:
         yield services, Caller("", settings.account_id, settings.region)

@@ -66,7 +66,10 @@ def reindex(
     if found is None:
         raise ReindexError(f"there is no collection {collection_id} in the region {owner.region}")
     if found.face_model_version == version:
-        raise ReindexError(f"{collection_id} is one of face model version {version} already: there is nothing to do")
+        raise ReindexError(
+            f"{collection_id} is one of face model version {version} already, the present one of {model!r}: there is "
+            "nothing to do. --model names another model"
+        )
     try:
         work = Reindexing.begin(services.database, found.number, version)
         newest = work.newest()
@@ -90,10 +93,16 @@ def reindex(
 def _card(services: Services, model: str) -> Card:
     """The card of a face embedding with a scale of its own."""
     catalogue = services.runtime.catalogue
+    known = ", ".join(card.name for card in catalogue.values() if card.task == TASK and card.similarity)
     if model not in catalogue or catalogue[model].task != TASK:
-        known = [card.name for card in catalogue.values() if card.task == TASK]
-        raise ReindexError(f"{model!r} is no model that compares faces; there are: {', '.join(known)}")
+        raise ReindexError(f"{model!r} is no model that compares faces; there are: {known}")
     card = catalogue[model]
+    if not card.similarity:
+        raise ReindexError(
+            f"no collection can be made with {model!r}: nobody has measured yet which of its cosines stand for which "
+            f"similarity. There are: {known}; a card of your own in models.d of the home needs `similarity` and "
+            "`preprocess`"
+        )
     scale_of(card)
     return card
 
