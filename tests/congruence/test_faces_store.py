@@ -16,6 +16,7 @@ from openrek.store import purge as purge_module
 from openrek.store.collections import Collections, Description
 from openrek.store.database import Database
 from openrek.store.errors import CollectionMissingError, ExistsError, FullError, UserMissingError
+from openrek.store.faceless import FacelessPictures
 from openrek.store.faces import Faces, NewFace
 from openrek.store.purge import Purger, Step, purge_collection, purge_step
 from openrek.store.schema import metadata
@@ -146,6 +147,7 @@ def test_deleting_a_collection_leaves_no_row(database: Database, monkeypatch: py
     associate(database, number, "u", [each.face_id for each in new[:3]])
     disassociate(database, number, "u", [new[0].face_id])
     Faces(database).delete(number, [new[0].face_id])
+    FacelessPictures(database).note(number, "dark", "with")
     kept = make(database, "kept")
     Faces(database).add(kept, [face(1)])
     Collections(database).delete(ACCOUNT, REGION, "c", resource=ARN.format("c"))
@@ -153,11 +155,12 @@ def test_deleting_a_collection_leaves_no_row(database: Database, monkeypatch: py
         Faces(database).add(number, [face(50)])
     with pytest.raises(CollectionMissingError):
         create_user(database, number, "u")
+    FacelessPictures(database).note(number, "later", "with")
     steps = []
     while step := purge_step(database):
         steps.append(step)
-    # ten faces, a user, the record of a removed face
-    assert steps == [(number, 4, False), (number, 4, False), (number, 4, False), (number, 0, True)]
+    # ten faces, a user, the record of a removed face, a picture without one
+    assert steps == [(number, 4, False), (number, 4, False), (number, 4, False), (number, 1, True)]
     assert rows(database) == {"collections": 1, "faces": 1}
 
 
@@ -360,6 +363,21 @@ def test_faces_of_a_user_are_looked_up_by_the_user(database: Database) -> None:
             connection.exec_driver_sql("SET LOCAL enable_seqscan = off")  # a table this small is read whole
             plan = connection.exec_driver_sql(f"EXPLAIN {statement}", parameters).all()
     assert "ix_faces_user_number" in str(plan)
+
+
+def test_pictures_without_a_face(database: Database) -> None:
+    number, other, faceless = make(database), make(database, "other"), FacelessPictures(database)
+    assert not faceless.has(number, "dark", "1")
+    for _ in range(2):
+        faceless.note(number, "dark", "1")
+    assert faceless.has(number, "dark", "1")
+    assert not faceless.has(number, "dark", "2")
+    assert not faceless.has(number, "light", "1")
+    assert not faceless.has(other, "dark", "1")
+    faceless.note(number, "dark", "2")  # in place of the other look
+    assert (faceless.has(number, "dark", "1"), faceless.has(number, "dark", "2")) == (False, True)
+    faceless.note(999, "dark", "1")  # no such collection
+    assert rows(database)["faceless_pictures"] == 1
 
 
 def test_faces_of_a_picture(database: Database) -> None:

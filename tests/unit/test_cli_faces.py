@@ -120,9 +120,34 @@ def test_a_folder_is_indexed_and_a_second_time_skipped(looker: Looker, album: Pa
     assert looker.looked == 4
     (album / "new.jpg").write_bytes(jpeg((200, 200, 0)))
     assert index(album) == {"Photos": 6, "Indexed": 1, "Known": 3, "NoFace": 1, "Failed": 1, "FacesIndexed": 1}
-    assert looker.looked == 6  # the new one, and the dark one that has left nothing
+    assert looker.looked == 5  # the new one alone
     (album / "a.jpg").write_bytes(jpeg((1, 2, 200)))  # other bytes under the old name
     assert index(album)["Indexed"] == 1
+
+
+def test_a_photo_without_a_face_is_not_looked_at_again_for_the_same(
+    looker: Looker, album: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def looked(*more: str) -> int:
+        before = looker.looked
+        assert index(album, *more)["NoFace"] == 1
+        return looker.looked - before
+
+    looked("--create")
+    assert looked() == 0
+    assert looked("--quality", "LOW") == 1
+    assert looked("--quality", "LOW") == 0
+    assert looked("--again") == 4
+    monkeypatch.setattr("openrek.cli.faces.__version__", "another")
+    assert looked() == 1
+    (album / "copy.jpg").write_bytes((album / "dark.jpg").read_bytes())
+    assert index(album)["NoFace"] == 2
+    (album / "dark.jpg").write_bytes(jpeg((0, 0, 0), (210, 160)))  # other bytes
+    before = looker.looked
+    index(album)
+    assert looker.looked == before + 1
+    index(album, "-c", "other", "--create")  # the last -c counts; another collection knows nothing
+    assert looker.looked == before + 6
 
 
 def test_looking_again_adds_no_face_twice(looker: Looker, album: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from openrek import __version__
 from openrek.cli.common import HomeOption, JsonOption, UserError, console, console_err, services_from, settings_from
 from openrek.cli.detect import LOCAL_FILE_LIMIT, ProfileOption
 from openrek.cli.photos import find_photos
@@ -105,7 +106,7 @@ def index(
         Quality.AUTO
     ),
     max_faces: Annotated[int, typer.Option(min=1, max=100, help="Most faces a photo, the largest.")] = 100,
-    again: Annotated[bool, typer.Option("--again", help="Look again at photos that have faces here already.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Look again at photos that were looked at before.")] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
     profile: ProfileOption = Profile.RELAXED,
@@ -114,7 +115,8 @@ def index(
 
     A face's ExternalImageId is its photo's path inside FOLDER with ":" for "/". Where other characters than letters
     without accents, digits and "_.-" had to become "_", or the path is too long, eight digits of the path's SHA-256
-    keep it unlike all others. A photo whose bytes are in the collection under this id is skipped without a look.
+    keep it unlike all others. A photo whose bytes are in the collection under this id is skipped without a look, and
+    one that gave no face until another version or --quality looks at it.
     """
     root = folder.expanduser()
     if not root.is_dir():
@@ -123,14 +125,15 @@ def index(
     counts: Counter[Outcome] = Counter()
     faces = 0
     with _local(home, profile) as local:
-        known = _open_collection(local, collection, create=create)
+        known = _open_collection(local, collection, quality, create=create)
 
         def work(photo: Path) -> Indexed:
             external = external_image_id(photo.relative_to(root))
             try:
                 data = _photo_bytes(photo)
-                if not again and known(data, external):
-                    return Indexed(photo, Outcome.KNOWN)
+                before = None if again else known.outcome(data, external)
+                if before is not None:
+                    return Indexed(photo, before)
                 answer = local.ask(
                     "IndexFaces",
                     {
@@ -144,6 +147,8 @@ def index(
             except (*BAD_PHOTO, OSError) as error:
                 return Indexed(photo, Outcome.FAILED, reason=str(error))
             count = len(answer["FaceRecords"])
+            if not count:
+                known.note_faceless(data)
             return Indexed(photo, Outcome.INDEXED if count else Outcome.NO_FACE, count)
 
         pool = ThreadPoolExecutor(local.services.settings.workers or WORKERS)
@@ -255,30 +260,45 @@ def _local(home: Path | None, profile: Profile) -> Iterator[_Local]:
 
 
 class _Known:
-    """Tells which photos have faces in a collection already, by the hash of their bytes."""
+    """Tells what became of photos earlier, by the hash of their bytes: those that have faces in a collection, and those
+    that gave none when they were looked at with the same models and for the same quality."""
 
-    def __init__(self, local: _Local, collection: str) -> None:
+    def __init__(self, local: _Local, collection: str, quality: Quality) -> None:
         from openrek.service.collections import find_collection
+        from openrek.store.faceless import FacelessPictures
         from openrek.store.faces import Faces
+        from openrek.vision.faces.centerface import MODEL
 
         found = find_collection(local.call("DescribeCollection", {}), local.services, collection)
         self._number = found.number
         self._faces = Faces(local.services.database)
+        self._faceless = FacelessPictures(local.services.database)
+        card = local.services.runtime.catalogue[MODEL]
+        self._looked_with = f"openrek {__version__}, {card.name} {card.version}, {quality}"
 
-    def __call__(self, data: bytes, external_id: str) -> bool:
+    def outcome(self, data: bytes, external_id: str) -> Outcome | None:
+        """None where the photo has to be looked at."""
         from openrek.service.face_index import image_id_of
 
-        return bool(self._faces.of_image(self._number, image_id_of(data), external_id))
+        image_id = image_id_of(data)
+        if self._faces.of_image(self._number, image_id, external_id):
+            return Outcome.KNOWN
+        return Outcome.NO_FACE if self._faceless.has(self._number, image_id, self._looked_with) else None
+
+    def note_faceless(self, data: bytes) -> None:
+        from openrek.service.face_index import image_id_of
+
+        self._faceless.note(self._number, image_id_of(data), self._looked_with)
 
 
-def _open_collection(local: _Local, collection: str, *, create: bool) -> _Known:
+def _open_collection(local: _Local, collection: str, quality: Quality, *, create: bool) -> _Known:
     from openrek.contract.errors import ResourceNotFoundException
 
     if create:
         with suppress(ResourceAlreadyExistsException):
             local.ask("CreateCollection", {"CollectionId": collection})
     try:
-        return _Known(local, collection)
+        return _Known(local, collection, quality)
     except ResourceNotFoundException as error:
         raise UserError(f"{error}; --create makes it") from error
 

@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, delete, func, select, tuple_
 from openrek.store.copies import REPLACED
 from openrek.store.database import Database
 from openrek.store.errors import StoreError
-from openrek.store.schema import collections, faces, now_ms, removed_vectors, users
+from openrek.store.schema import collections, faceless_pictures, faces, now_ms, removed_vectors, users
 from openrek.store.vectors.base import VectorSearch
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ GRACE: Final = 10.0
 EVERY: Final = 600.0
 """Seconds after which it is looked again for what other processes left."""
 
-_OWNED: Final = (faces, users, removed_vectors)  # in this order: faces refer to users
+_OWNED: Final = (faces, users, removed_vectors, faceless_pictures)  # in this order: faces refer to users
 
 Progress = Callable[[int, int], None]
 """Told how many rows are gone, of about how many."""

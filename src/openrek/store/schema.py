@@ -23,7 +23,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-HEAD: Final = "0007"
+HEAD: Final = "0008"
 
 metadata = MetaData(
     naming_convention={
@@ -168,6 +168,15 @@ face_crops = Table(
         autoincrement=False,
     ),
     Column("sealed", LargeBinary, nullable=False),
+)
+
+# of pictures in which `openrek faces index` found no face, so that it need not look at them again (store.faceless)
+faceless_pictures = Table(
+    "faceless_pictures",
+    metadata,
+    Column("collection_number", row_id(), ForeignKey("collections.id"), primary_key=True, autoincrement=False),
+    Column("image_id", name_type(36), primary_key=True),
+    Column("looked_with", name_type(255), nullable=False),
 )
 
 tags = Table(
