@@ -47,7 +47,11 @@ class Settings(BaseSettings):
     # server
     host: str = Field("127.0.0.1", description="address to listen on; one that others reach needs --public")
     port: int = Field(9900, ge=0, le=65535, description="port to listen on; 0 takes a free one")
-    region: str = Field("us-east-1", description="the region that signatures must name, and that ARNs have")
+    region: str = Field(
+        "us-east-1",
+        pattern=r"^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$",
+        description="the region that signatures must name, and that ARNs have: letters, digits and hyphens",
+    )
     account_id: str = Field("000000000000", pattern=r"^\d{12}$", description="the account in ARNs")
     max_body: int = Field(32 * MIB, ge=1024, description="largest request body accepted")
     body_timeout: float = Field(60.0, gt=0, description="longest wait for a whole request body")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from openrek.cli.common import UserError, settings_from
 from openrek.cli.main import app
 from openrek.cli.settings import all_settings, page
 from openrek.settings import Settings
@@ -45,3 +46,14 @@ def test_what_is_set_comes_first_and_no_password_is_shown(monkeypatch: pytest.Mo
     assert chunk in answer
     assert [each["Variable"] for each in answer if each["Set"]] == ["OPENREK_DATABASE_URL", "OPENREK_CHUNK_SECONDS"]
     assert "secret" not in json.dumps(answer)
+
+
+@pytest.mark.parametrize("region", ["eu/x", "", "eu west", "eu-", "a:b", "é"])
+def test_a_region_that_no_signature_can_name_is_refused(region: str) -> None:
+    with pytest.raises(UserError, match="region: String should match pattern"):
+        settings_from(region=region)
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "us-gov-west-1", "local", "x"])
+def test_regions(region: str) -> None:
+    assert settings_from(region=region).region == region
