@@ -109,7 +109,7 @@ class Server:
         ready = self._home.parent / f"ready-{time.monotonic_ns()}.json"
         command = [sys.executable, "-m", "openrek", "serve", "--port", str(self._port), "--home", str(self._home)]
         self._process = subprocess.Popen(
-            [*command, "--workers", "2", "--ready-file", str(ready)],
+            [*command, "--job-workers", "2", "--ready-file", str(ready)],
             env=self._environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

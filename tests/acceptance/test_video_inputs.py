@@ -70,7 +70,7 @@ STRANGE: dict[str, tuple[Callable[[], bytes], range]] = {
 
 @pytest.fixture(scope="module")
 def rekognition(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with running_server("--workers", "1") as (url, credentials):
+    with running_server("--job-workers", "1") as (url, credentials):
         bucket = credentials.parent / "buckets" / BUCKET
         bucket.mkdir(parents=True)
         for name, (make, _) in (BROKEN | STRANGE).items():

@@ -72,7 +72,7 @@ def side(clips: dict[str, Path]) -> Iterator[Side]:
             "OPENREK_SNS_ENDPOINT": moto,
             "OPENREK_CHUNK_SECONDS": "1",
         }
-        with running_server("--workers", "2", env=environment) as (url, credentials):
+        with running_server("--job-workers", "2", env=environment) as (url, credentials):
             yield Side(boto3_client(url, credentials), moto, credentials.parent)
 
 
@@ -341,7 +341,7 @@ def test_a_face_is_found_in_its_interval_by_one_photo(side: Side, photos: dict[s
 
 
 def test_open_jobs_wait_are_limited_and_finish_with_a_worker(clips: dict[str, Path], tmp_path: Path) -> None:
-    with running_server("--workers", "0") as (url, credentials):
+    with running_server("--job-workers", "0") as (url, credentials):
         home = credentials.parent
         bucket = home / "buckets" / BUCKET
         bucket.mkdir(parents=True)
@@ -393,7 +393,7 @@ def test_open_jobs_wait_are_limited_and_finish_with_a_worker(clips: dict[str, Pa
 
 
 def test_results_are_gone_after_the_retention_time(clips: dict[str, Path]) -> None:
-    with running_server("--workers", "1", env={"OPENREK_JOB_RETENTION": "4"}) as (url, credentials):
+    with running_server("--job-workers", "1", env={"OPENREK_JOB_RETENTION": "4"}) as (url, credentials):
         home = credentials.parent
         bucket = home / "buckets" / BUCKET
         bucket.mkdir(parents=True)

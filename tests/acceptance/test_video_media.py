@@ -19,7 +19,7 @@ PATIENCE = 400.0
 
 @pytest.fixture(scope="module")
 def rekognition(media: Path) -> Iterator[Any]:
-    with running_server("--workers", "1") as (url, credentials):
+    with running_server("--job-workers", "1") as (url, credentials):
         bucket = credentials.parent / "buckets" / "clips"
         bucket.mkdir(parents=True)
         for name in ("six-people-one-by-one.mp4", "two-men-late-start.mp4"):

@@ -35,7 +35,7 @@ def side(photos: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> I
     grey = np.full_like(face, 120)
     write_clip(folder / "face.mp4", [face] * 10 + [grey] * 10 + [face] * 10, rate=Fraction(10), gop=10)
     write_clip(folder / "text.mp4", [written("OPEN HOUSE", "today")] * 10, rate=Fraction(10))
-    with running_server("--workers", "1", env={"OPENREK_CHUNK_SECONDS": "1"}) as (url, credentials):
+    with running_server("--job-workers", "1", env={"OPENREK_CHUNK_SECONDS": "1"}) as (url, credentials):
         home = credentials.parent
         bucket = home / "buckets" / BUCKET
         bucket.mkdir(parents=True)

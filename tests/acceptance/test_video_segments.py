@@ -57,7 +57,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory, photos: dict[str, Path]) -> 
 
 @pytest.fixture(scope="module")
 def rekognition(clips: dict[str, Path]) -> Iterator[Any]:
-    with running_server("--workers", "1", env={"OPENREK_CHUNK_SECONDS": "3"}) as (url, credentials):
+    with running_server("--job-workers", "1", env={"OPENREK_CHUNK_SECONDS": "3"}) as (url, credentials):
         bucket = credentials.parent / "buckets" / BUCKET
         bucket.mkdir(parents=True)
         for key, path in clips.items():

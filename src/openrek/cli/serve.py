@@ -36,9 +36,10 @@ def serve(
     offline: Annotated[
         bool | None, typer.Option("--offline/--online", help="Never download models.", show_default=False)
     ] = None,
-    workers: Annotated[
+    job_workers: Annotated[
         int | None, typer.Option(min=0, help="Worker processes for stored video \\[env: OPENREK_JOB_WORKERS].")
     ] = None,
+    workers: Annotated[int | None, typer.Option(min=0, hidden=True, help="The former name of --job-workers.")] = None,
     warm: Annotated[bool, typer.Option("--warm", help="Load the models before the first call.")] = False,
     ready_file: Annotated[
         Path | None, typer.Option(help="Write the address here (JSON) once calls are accepted.", show_default=False)
@@ -48,7 +49,14 @@ def serve(
 
     The first start makes an access key and says where it put it.
     """
-    settings = settings_from(host=host, port=port, home=home, profile=profile, offline=offline, job_workers=workers)
+    settings = settings_from(
+        host=host,
+        port=port,
+        home=home,
+        profile=profile,
+        offline=offline,
+        job_workers=workers if job_workers is None else job_workers,
+    )
     if not public and not is_loopback(settings.host):
         raise UserError(
             f"{settings.host} can be reached by other machines. Calls are signed but not encrypted: put a TLS proxy in "
