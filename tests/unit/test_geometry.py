@@ -125,6 +125,29 @@ def test_polygon_intersection(polygon: list[list[float]], window: list[list[floa
     assert geometry.polygon_area(geometry.clip_polygon(polygon, window)) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    ("outline", "areas"),
+    [
+        (L_SHAPE, [20]),
+        ([[0, 0], [2, 2], [2, 0], [0, 2]], [1, 1]),  # a bow tie
+        ([[0, 0], [4, 4], [4, 0], [0, 3]], [32 / 7, 18 / 7]),
+        ([[0, 0], [1, 1], [0, 2], [2, 2], [1, 1], [2, 0]], [1, 1]),  # an hourglass that touches itself in its waist
+        ([[2, 4], [3, 0], [4, 4], [0, 1], [6, 1]], [52 / 19, 138 / 19]),  # a star: its middle, and all of it
+        ([[0, 0], [1, 1], [2, 2]], []),
+        ([[0, 0], [1, 1], [0, 0], [1, 1]], []),
+    ],
+)
+def test_parts_of_outlines_that_meet_themselves(outline: list[list[float]], areas: list[float]) -> None:
+    found = [geometry.polygon_area(part) for part in geometry.simple_polygons(outline)]
+    assert found == pytest.approx(areas, rel=1e-5)
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), min_size=3, max_size=10))
+def test_parts_leave_nothing_out(outline: list[tuple[int, int]]) -> None:
+    parts = geometry.simple_polygons(outline)
+    assert sum(geometry.signed_area(part) for part in parts) == pytest.approx(geometry.signed_area(outline), abs=1e-2)
+
+
 @given(boxes(2))
 def test_polygon_intersection_agrees_with_boxes(b: np.ndarray) -> None:
     quads = geometry.corners(b)

@@ -8,9 +8,10 @@ import pytest
 
 from openrek.contract.errors import InvalidParameterException
 from openrek.service.stored_video_text import Text
-from openrek.service.text import region_polygon, text_detections, word_filter
+from openrek.service.text import region_polygons, text_detections, word_filter
 from openrek.service.video_analysers import text as text_samples
 from openrek.settings import Settings
+from openrek.vision.geometry import share_inside
 from openrek.vision.image import Picture
 from openrek.vision.text import Line, TextResult, Word
 
@@ -60,10 +61,16 @@ def test_thresholds() -> None:
 
 
 def test_regions_become_polygons() -> None:
-    box = region_polygon({"BoundingBox": {"Left": 0.3, "Top": 0.1, "Width": 0.7, "Height": 0.5}}, 1)
+    (box,) = region_polygons([{"BoundingBox": {"Left": 0.3, "Top": 0.1, "Width": 0.7, "Height": 0.5}}])
     np.testing.assert_allclose(box, [[0.3, 0.1], [1, 0.1], [1, 0.6], [0.3, 0.6]], atol=1e-6)
-    triangle = region_polygon({"Polygon": [{"X": 0, "Y": 0}, {"X": 1, "Y": 0}, {"X": 0.5, "Y": 1}]}, 1)
+    (triangle,) = region_polygons([{"Polygon": [{"X": 0, "Y": 0}, {"X": 1, "Y": 0}, {"X": 0.5, "Y": 1}]}])
     assert triangle.shape == (3, 2)
+
+
+def test_a_region_that_crosses_itself_is_all_that_it_encloses() -> None:
+    crossed: Any = [{"Polygon": [{"X": x, "Y": y} for x, y in ((0, 0), (1, 1), (1, 0), (0, 1))]}]
+    words = [[[x, 0.4], [x + 0.1, 0.4], [x + 0.1, 0.6], [x, 0.6]] for x in (0.1, 0.8)]
+    assert all(any(share_inside(word, part) > 0.99 for part in region_polygons(crossed)) for word in words)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +89,7 @@ def test_regions_become_polygons() -> None:
 )
 def test_bad_regions_are_named_by_their_place(region: Any, reason: str) -> None:
     with pytest.raises(InvalidParameterException, match=f"region of interest 7.*{reason}"):
-        region_polygon(region, 7)
+        region_polygons([{"BoundingBox": {"Left": 0, "Top": 0, "Width": 1, "Height": 1}}] * 6 + [region])
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from openrek.contract.call import Call
 from openrek.jobs import Job
 from openrek.service.services import Services
 from openrek.service.stored_video import StoredVideo, stored_video
-from openrek.service.text import TEXT_MODEL_VERSION, region_polygon, word_filter
+from openrek.service.text import TEXT_MODEL_VERSION, region_polygons, word_filter
 
 if TYPE_CHECKING:
     from openrek.vision.video.analysis import Analyser
@@ -41,5 +41,4 @@ class Text(StoredVideo):
 
 
 def _regions(request: Mapping[str, Any]) -> list[Any]:
-    regions = request.get("Filters", {}).get("RegionsOfInterest", ())
-    return [region_polygon(region, number) for number, region in enumerate(regions, 1)]
+    return region_polygons(request.get("Filters", {}).get("RegionsOfInterest", ()))

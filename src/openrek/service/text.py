@@ -1,5 +1,6 @@
 """Text in pictures: DetectText, and the answer's elements, which text in videos shares."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -9,7 +10,7 @@ from openrek.contract.errors import InvalidParameterException
 from openrek.service.images import decode_request_image, open_request_image
 from openrek.service.operation import Response, operation
 from openrek.service.services import Services
-from openrek.vision.geometry import corners, polygon_area, polygon_bounds
+from openrek.vision.geometry import corners, polygon_bounds, simple_polygons
 from openrek.vision.image import Picture
 from openrek.vision.text import LONGEST, Line, Quad, TextResult, Word, WordFilter, read_text
 
@@ -34,7 +35,7 @@ MAX_POINTS: Final = 10
 def detect(request: "DetectTextRequestTypeDef", call: Call, services: Services) -> Response:
     """Up to 100 words and the lines they form; lines first, both in reading order."""
     filters = request.get("Filters", {})
-    areas = [region_polygon(region, number) for number, region in enumerate(filters.get("RegionsOfInterest", ()), 1)]
+    areas = region_polygons(filters.get("RegionsOfInterest", ()))
     encoded = open_request_image(request["Image"], services)
     picture = decode_request_image(encoded, longest=LONGEST)
     sides = np.array([picture.width, picture.height], np.float32)
@@ -59,12 +60,17 @@ def word_filter(asked: "DetectionFilterTypeDef", default_confidence: float = 0.0
     )
 
 
-def region_polygon(region: "RegionOfInterestTypeDef | RegionOfInterestOutputTypeDef", number: int) -> Quad:
-    """The outline of a region of interest, float32 (P, 2), in ratios of the picture's sides.
+def region_polygons(regions: "Iterable[RegionOfInterestTypeDef | RegionOfInterestOutputTypeDef]") -> list[Quad]:
+    """The outlines of the regions of interest, each float32 (P, 2), in ratios of the picture's sides.
 
-    number: its place in the request, for messages. Raises InvalidParameterException where it is not exactly one of a
-    box and a polygon, reaches outside the picture or has no area.
+    A region whose outline crosses itself has one for each part that it encloses. Raises InvalidParameterException,
+    naming the region's place, where one is not exactly one of a box and a polygon, reaches outside the picture or has
+    no area.
     """
+    return [outline for number, region in enumerate(regions, 1) for outline in _region_polygons(region, number)]
+
+
+def _region_polygons(region: "RegionOfInterestTypeDef | RegionOfInterestOutputTypeDef", number: int) -> list[Quad]:
     where = f"Request has invalid parameters: region of interest {number}"
     box, points = region.get("BoundingBox"), region.get("Polygon")
     if (box is None) == (points is None):
@@ -91,9 +97,10 @@ def region_polygon(region: "RegionOfInterestTypeDef | RegionOfInterestOutputType
     tolerance = 1e-6  # 0.3 + 0.7 may exceed 1 in the client's arithmetic
     if not np.isfinite(outline).all() or outline.min() < -tolerance or outline.max() > 1 + tolerance:
         raise InvalidParameterException(f"{where} reaches outside the picture: its coordinates must lie within 0 and 1")
-    if polygon_area(outline) <= 0:
+    polygons = simple_polygons(outline)
+    if not polygons:
         raise InvalidParameterException(f"{where} has no area")
-    return outline
+    return polygons
 
 
 # --- parts of an answer -----------------------------------------------------------------------------------------------

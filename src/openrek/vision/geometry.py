@@ -6,6 +6,7 @@ have no area and meet nothing.
 """
 
 from collections.abc import Sequence
+from itertools import combinations
 
 import cv2
 import numpy as np
@@ -218,6 +219,42 @@ def share_inside(shape: ArrayLike, region: ArrayLike) -> float:
     """
     whole = polygon_area(shape)
     return min(1.0, polygon_area(clip_polygon(region, shape)) / whole) if whole > 0 else 0.0
+
+
+def simple_polygons(outline: ArrayLike) -> list[Floats]:
+    """The parts that an outline (P, 2), which may cross or touch itself, encloses: simple polygons (R, 2) with an area.
+
+    It is cut where two of its edges meet, until none of a part's do; a simple polygon is its own only part.
+
+    >>> [part.tolist() for part in simple_polygons([[0, 0], [2, 2], [2, 0], [0, 2]])]
+    [[[2.0, 2.0], [2.0, 0.0], [1.0, 1.0]], [[0.0, 2.0], [0.0, 0.0], [1.0, 1.0]]]
+    """
+    points = np.asarray(outline, np.float32).reshape(-1, 2)
+    count = len(points)
+    for i, j in combinations(range(count), 2):
+        if j - i in (1, count - 1):  # neighbours meet at their common corner
+            continue
+        meeting = crossing(points[i], points[i + 1], points[j], points[(j + 1) % count])
+        if meeting is not None:
+            first, second = points[i + 1 : j + 1], np.concatenate([points[j + 1 :], points[: i + 1]])
+            return [part for loop in (first, second) for part in simple_polygons([*loop, meeting])]
+    return [points] if polygon_area(points) > 0 else []
+
+
+def crossing(a: ArrayLike, b: ArrayLike, c: ArrayLike, d: ArrayLike) -> Floats | None:
+    """The point where the lines from a to b and from c to d meet; None where they do not, or are parallel.
+
+    >>> crossing([0, 0], [4, 4], [0, 2], [2, 0]).tolist()
+    [1.0, 1.0]
+    """
+    start, end, other_start, other_end = np.asarray([a, b, c, d], np.float64)
+    along, across, apart = end - start, other_end - other_start, other_start - start
+    turn = along[0] * across[1] - along[1] * across[0]
+    if turn == 0:
+        return None
+    at = (apart[0] * across[1] - apart[1] * across[0]) / turn
+    other = (apart[0] * along[1] - apart[1] * along[0]) / turn
+    return np.asarray(start + at * along, np.float32) if 0 <= at <= 1 and 0 <= other <= 1 else None
 
 
 # --- turned rectangles ------------------------------------------------------------------------------------------------
