@@ -108,6 +108,13 @@ def test_the_rest_of_a_long_segment_is_no_dot() -> None:
         assert decode_key(place.folders, place.name) == "z" * 480 + dots
 
 
+@pytest.mark.parametrize("version", [None, "null", "0" * 16])
+def test_a_missing_bucket_is_named_as_such(store: FolderStore, version: str | None) -> None:
+    for key in ("k", "folder/k"):
+        with pytest.raises(ObjectNotFoundError, match=r"^there is no bucket 'nobucket'$"):
+            store.read("nobucket", key, version, limit=LIMIT)
+
+
 @pytest.mark.parametrize("key", ["", "x" * 1025, "é" * 513, "\ud800", "/" * 256])
 def test_keys_that_cannot_be_stored(store: FolderStore, key: str) -> None:
     with pytest.raises(ObjectNotFoundError):

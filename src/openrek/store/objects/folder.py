@@ -263,7 +263,8 @@ class FolderStore:
         except OSError as error:
             raise _failure(error, _named(bucket, key, version)) from error
         if descriptor is None:
-            raise ObjectNotFoundError(f"there is no object {_named(bucket, key, version)}")
+            with self._folder(bucket):  # says so where it is the bucket that is missing
+                raise ObjectNotFoundError(f"there is no object {_named(bucket, key, version)}")
         try:
             yield descriptor
         except OSError as error:
