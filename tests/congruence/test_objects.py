@@ -271,6 +271,11 @@ class Unreliable(BaseHTTPRequestHandler):
         if key == "forbidden":
             self.send_error(403)
             return
+        if key == "expired":
+            self.send_response(400)
+            self.end_headers()
+            self.wfile.write(b"<Error><Code>ExpiredToken</Code><Message>no more</Message></Error>")
+            return
         self.send_response(200)
         self.send_header("ETag", '"e"')
         self.send_header("Content-Length", {"short": "1000", "lying": "5"}[key])
@@ -304,6 +309,25 @@ def test_no_more_is_read_than_was_announced(unreliable: S3Store) -> None:
 def test_no_permission_is_not_found(unreliable: S3Store) -> None:
     with pytest.raises(ObjectNotFoundError, match="403"):
         unreliable.read("photos", "forbidden", limit=LIMIT)
+
+
+def test_credentials_that_s3_refuses_are_no_missing_object(unreliable: S3Store) -> None:
+    with pytest.raises(ObjectStoreError, match="ExpiredToken") as caught:
+        unreliable.read("photos", "expired", limit=LIMIT)
+    assert not isinstance(caught.value, ObjectNotFoundError)
+
+
+def test_no_credentials_are_said_as_such(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    with pytest.raises(ObjectStoreError, match=r"^this server has no credentials for http://127\.0\.0\.1:1: give it"):
+        S3Store("http://127.0.0.1:1").read("photos", "k", limit=LIMIT)
+    monkeypatch.setenv("AWS_PROFILE", "absent")
+    with pytest.raises(ObjectStoreError, match="S3 cannot be used: The config profile"):
+        S3Store("http://127.0.0.1:1")
 
 
 def test_an_endpoint_that_does_not_answer_is_no_missing_object(credentials: None) -> None:

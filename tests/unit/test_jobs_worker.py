@@ -15,7 +15,7 @@ from openrek.jobs.records import PLAN
 from openrek.jobs.runner import join, part
 from openrek.jobs.sources import SPARE_BYTES, VideoSources
 from openrek.jobs.tasks import TaskQueue
-from openrek.store.objects import FolderStore, ObjectInfo
+from openrek.store.objects import FolderStore, ObjectInfo, ObjectStoreError
 from openrek.store.schema import job_results
 from tests.jobs_kit import Brightness, Counting, House, make_clip
 
@@ -329,6 +329,22 @@ def test_a_job_on_a_remote_video(house: House) -> None:
     assert job(house, job_id).status is Status.SUCCEEDED
     copies = house.settings.video_folder
     assert [path.name for path in copies.iterdir() if path.suffix != ".lock"] == []
+
+
+def test_a_job_whose_store_fails_for_a_moment_is_tried_again(house: House) -> None:
+    class Flickering(Remote):
+        failures = 0
+
+        def head(self, bucket: str, key: str, version: str | None = None) -> ObjectInfo:
+            self.failures += 1
+            if self.failures < 3:
+                raise ObjectStoreError("S3 does not answer")
+            return super().head(bucket, key, version)
+
+    house.objects = Flickering(house.settings.home / "buckets")
+    job_id = house.submit()
+    house.work()
+    assert job(house, job_id).status is Status.SUCCEEDED
 
 
 def test_a_full_disk_is_said_before_it_is_full(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,13 +9,16 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from openrek.contract.call import Call, Caller
 from openrek.contract.errors import (
     ImageTooLargeException,
+    InternalServerError,
     InvalidImageFormatException,
     InvalidParameterException,
     InvalidS3ObjectException,
     ServiceError,
 )
+from openrek.service.failures import with_answers
 from openrek.service.images import decode_request_image, open_request_image
 from openrek.settings import Settings
 from openrek.store.objects import FolderStore, ObjectNotFoundError, ObjectStoreError, ObjectTooLargeError
@@ -103,11 +106,15 @@ def test_an_object_needs_bucket_and_name(s3_object: Any, missing: str) -> None:
     assert message.endswith(f"Image.S3Object needs {missing}")
 
 
-def test_missing_and_unreachable_objects() -> None:
+def test_a_missing_object_is_the_callers_fault_and_a_store_that_fails_is_not() -> None:
     image: Any = {"S3Object": {"Bucket": "b", "Name": "k"}}
     assert refused(InvalidS3ObjectException, image, services()).startswith(f"{S3_TEXT} (there is no 'k'")
     down = services(Objects(failure=ObjectStoreError("cannot connect")))
-    assert refused(InvalidS3ObjectException, image, down) == f"{S3_TEXT} (cannot connect)"
+    handler = with_answers(lambda request, call, services: {"": open_request_image(request, services)})
+    call = Call("DetectFaces", "id", Caller("KEY", "000000000000", "us-east-1"), image)
+    with pytest.raises(InternalServerError) as caught:  # 500: SDKs try again
+        handler(image, call, down)
+    assert caught.value.message == "cannot connect"
 
 
 def test_an_object_of_15_mb_passes_and_one_byte_more_does_not() -> None:

@@ -31,6 +31,7 @@ from openrek.service.stored_video_moderation import Moderation
 from openrek.service.stored_video_rows import aggregated, by_name
 from openrek.service.stored_video_segments import Segments
 from openrek.service.stored_video_text import Text
+from openrek.store.objects import FolderStore, ObjectInfo, ObjectStoreError
 from openrek.wire.serializer import Serializer
 from tests.jobs_kit import ACCOUNT, REGION, House
 
@@ -150,6 +151,17 @@ def test_a_missing_object_is_refused(desk: Desk) -> None:
     for s3_object in ({"Bucket": "videos"}, {"Name": "clip.mp4"}, {}):
         with pytest.raises(InvalidParameterException, match=r"Video\.S3Object needs"):
             desk.start(Faces, Video={"S3Object": s3_object})
+    assert JobStore(desk.house.database).newest() == []
+
+
+def test_a_store_that_fails_is_not_the_callers_fault(desk: Desk) -> None:
+    class Down(FolderStore):
+        def head(self, bucket: str, key: str, version: str | None = None) -> ObjectInfo:
+            raise ObjectStoreError("cannot connect")
+
+    desk.services.objects = Down(desk.house.settings.home)
+    with pytest.raises(ObjectStoreError, match="cannot connect"):  # which `failures` makes a 500
+        desk.start(Faces)
     assert JobStore(desk.house.database).newest() == []
 
 

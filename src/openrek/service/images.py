@@ -12,7 +12,7 @@ from openrek.contract.errors import (
     InvalidS3ObjectException,
 )
 from openrek.settings import Settings
-from openrek.store.objects import ObjectStore, ObjectStoreError, ObjectTooLargeError
+from openrek.store.objects import ObjectNotFoundError, ObjectStore, ObjectTooLargeError
 from openrek.vision.image import (
     AWS_FORMATS,
     RELAXED_FORMATS,
@@ -46,7 +46,7 @@ def open_request_image(
     max_side: the longest side accepted under the profile `aws`; None where the operation states none.
     max_bytes: an operation's own limit for inline bytes under `aws`, where it is below the general one.
     Raises InvalidParameterException (not exactly one of Bytes and S3Object, sides), InvalidS3ObjectException,
-    ImageTooLargeException (bytes, pixels) or InvalidImageFormatException.
+    ImageTooLargeException (bytes, pixels), InvalidImageFormatException, or ObjectStoreError where the store fails.
     """
     settings = services.settings
     data = _image_bytes(image, settings, services.objects, max_bytes)
@@ -114,7 +114,7 @@ def _fetch(s3_object: "S3ObjectTypeDef", settings: Settings, objects: ObjectStor
         raise ImageTooLargeException(
             f"Image size is too large: {error}. The setting OPENREK_MAX_S3_IMAGE_BYTES lifts the limit."
         ) from error
-    except ObjectStoreError as error:
+    except ObjectNotFoundError as error:  # a store that fails is not the caller's fault: see `failures`
         raise InvalidS3ObjectException(f"{InvalidS3ObjectException.default_message} ({error})") from error
 
 

@@ -35,7 +35,7 @@ from openrek.service.idempotency import TOKEN, once, recorded
 from openrek.service.operation import Response, operation
 from openrek.service.services import Services
 from openrek.service.stored_video_rows import aggregated
-from openrek.store.objects import ObjectStoreError
+from openrek.store.objects import ObjectNotFoundError
 from openrek.store.schema import now_ms
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def _check_video(request: Mapping[str, Any], services: Services) -> None:
         raise InvalidParameterException(f"Request has invalid parameters: Video.S3Object needs {missing}")
     try:
         size = services.objects.head(s3_object["Bucket"], s3_object["Name"], s3_object.get("Version")).size
-    except ObjectStoreError as error:
+    except ObjectNotFoundError as error:
         raise InvalidS3ObjectException(f"{InvalidS3ObjectException.default_message} ({error})") from error
     limit = services.settings.video_byte_limit
     if size > limit:

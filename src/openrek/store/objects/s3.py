@@ -18,6 +18,19 @@ ATTEMPTS: Final = 3
 # request that would fail again. (HEAD answers carry the status alone as their code.)
 _NOT_FOUND: Final = frozenset({301, 400, 403, 404, 405})
 
+# Answers with one of those statuses that are about this server and not about what the caller named.
+_OUR_FAULT: Final = frozenset(
+    {
+        "ExpiredToken",
+        "InvalidAccessKeyId",
+        "InvalidToken",
+        "RequestTimeTooSkewed",
+        "RequestTimeout",
+        "SignatureDoesNotMatch",
+        "TokenRefreshRequired",
+    }
+)
+
 
 class S3Store:
     """The buckets of AWS itself (`endpoint` None) or of an S3 endpoint such as `http://127.0.0.1:9000`.
@@ -31,6 +44,7 @@ class S3Store:
     def __init__(self, endpoint: str | None = None, *, region: str = "us-east-1") -> None:
         import boto3
         from botocore.config import Config
+        from botocore.exceptions import BotoCoreError
 
         self.endpoint = endpoint
         try:
@@ -48,6 +62,8 @@ class S3Store:
             )
         except ValueError as error:
             raise ObjectStoreError(f"the S3 endpoint {endpoint!r} is not an address: {error}") from error
+        except BotoCoreError as error:  # a profile that is not there
+            raise ObjectStoreError(f"S3 cannot be used: {error}") from error
 
     def head(self, bucket: str, key: str, version: str | None = None) -> ObjectInfo:
         """What is known of an object. Raises ObjectNotFoundError, ObjectStoreError."""
@@ -82,23 +98,37 @@ class S3Store:
             yield _info(answer), cast(BinaryIO, _Body(body, f"{key!r} of bucket {bucket!r}"))
 
     def _call(self, operation: str, bucket: str, key: str, version: str | None) -> Any:
-        from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+        from botocore.exceptions import (
+            BotoCoreError,
+            ClientError,
+            ConnectionError,
+            HTTPClientError,
+            NoCredentialsError,
+            ParamValidationError,
+        )
 
         arguments = {"Bucket": bucket, "Key": key} | ({"VersionId": version} if version is not None else {})
+        where = self.endpoint or "AWS S3"
         named = f"{key!r} in bucket {bucket!r}" + (f" with version {version!r}" if version is not None else "")
         try:
             return getattr(self._client, operation)(**arguments)
         except ClientError as error:
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
             code = error.response.get("Error", {}).get("Code", "")
-            if status in _NOT_FOUND:
+            if status in _NOT_FOUND and code not in _OUR_FAULT:
                 raise ObjectNotFoundError(f"S3 does not give {named}: {code or status}") from error
             raise ObjectStoreError(f"S3 failed on {named}: {code or status}") from error
         except (ParamValidationError, UnicodeEncodeError) as error:  # a name that no bucket or key can have
             raise ObjectNotFoundError(f"there is no object {named}") from error
-        except BotoCoreError as error:
-            where = self.endpoint or "AWS S3"
+        except NoCredentialsError as error:
+            raise ObjectStoreError(
+                f"this server has no credentials for {where}: give it AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+                "a profile or a role"
+            ) from error
+        except (ConnectionError, HTTPClientError) as error:
             raise ObjectStoreError(f"{where} does not answer: {error}") from error
+        except BotoCoreError as error:
+            raise ObjectStoreError(f"{where} cannot be asked: {error}") from error
 
 
 class _Body(RawIOBase):
