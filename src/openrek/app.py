@@ -57,12 +57,14 @@ def create_app(settings: Settings, *, progress: Progress | None = None) -> Appli
     async def health(_: Request) -> JSONResponse:
         return JSONResponse({"status": "ok", "version": __version__})
 
-    pages = Starlette(routes=[Route("/health", health)], lifespan=lifespan)
+    routes = [Route("/health", health)]
+    pages = Starlette(routes=routes, lifespan=lifespan)
+    paths = {route.path for route in routes}
 
     async def asgi(scope: Scope, receive: Receive, send: Send) -> None:
-        # the API is decided before any routing: it is nearly all of the traffic
-        application = wire if scope["type"] == "http" and scope["path"] == "/" else pages
-        await application(scope, receive, send)
+        # the API is decided before any routing: it is nearly all of the traffic, and its errors answer what is no page
+        page = scope["type"] != "http" or (scope["path"] in paths and scope["method"] in ("GET", "HEAD"))
+        await (pages if page else wire)(scope, receive, send)
 
     return Application(asgi, services, first_key)
 

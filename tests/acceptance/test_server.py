@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import boto3
@@ -297,3 +298,27 @@ def test_an_empty_cache_without_network_says_what_to_do(photos: dict[str, Path],
 def test_health(server: Server) -> None:
     with urlopen(f"{server.url}/health", timeout=10) as answer:
         assert json.loads(answer.read())["status"] == "ok"
+
+
+def test_a_path_is_no_part_of_the_api(server: Server) -> None:
+    """boto3 with a path in its endpoint_url, and whatever else is no page: one error shape, a request id, no 404."""
+    elsewhere = boto3.client(
+        "rekognition",
+        endpoint_url=f"{server.url}/rekognition",
+        region_name="us-east-1",
+        aws_access_key_id="x",
+        aws_secret_access_key="x",
+        config=ONCE,
+    )
+    with pytest.raises(ClientError, match="the address of the endpoint has no path") as caught:
+        elsewhere.list_collections()
+    assert code(caught) == ("UnknownOperationException", 400)
+    assert UUID4.fullmatch(caught.value.response["ResponseMetadata"]["RequestId"])
+    for method, path in (("GET", "/nothing"), ("POST", "/health"), ("DELETE", "/health"), ("GET", "//health")):
+        with pytest.raises(HTTPError) as refused:
+            urlopen(Request(f"{server.url}{path}", method=method), timeout=10)
+        with refused.value as answer:
+            assert (answer.status, json.loads(answer.read())["__type"]) == (400, "UnknownOperationException")
+            assert UUID4.fullmatch(answer.headers["x-amzn-RequestId"])
+    with urlopen(Request(f"{server.url}/health", method="HEAD"), timeout=10) as answer:
+        assert answer.status == 200

@@ -145,7 +145,7 @@ class WireApp:
         if method != "POST" or path != b"/":
             raise UnknownOperationException(
                 f"{method} {path.decode('latin-1')[:200]} is not part of this API: every operation is a signed POST / "
-                "with X-Amz-Target: RekognitionService.<Operation>."
+                "with X-Amz-Target: RekognitionService.<Operation>; the address of the endpoint has no path."
             )
         return self._verifier.claim(method, path, scope["query_string"], scope["headers"])
 
