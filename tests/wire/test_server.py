@@ -280,7 +280,7 @@ def test_pipelined_requests_are_answered_in_order(port: int) -> None:
 def test_a_gigabyte_is_refused_before_it_is_sent(port: int) -> None:
     with connection(port) as made:
         made.sendall(head(port, b"").replace(b"\r\n\r\n", b"\r\nContent-Length: 1073741824\r\n\r\n"))
-        assert answer(made) == (413, "RequestEntityTooLargeException", True)
+        assert answer(made) == (400, "ValidationException", True)
         made.shutdown(socket.SHUT_WR)
         assert closed(made)
 
@@ -291,13 +291,14 @@ def test_a_client_that_sends_too_much_reads_the_answer(port: int) -> None:
     with connection(port) as made:
         made.sendall(head(port, body))
         made.sendall(body)
-        assert answer(made) == (413, "RequestEntityTooLargeException", True)
+        assert answer(made) == (400, "ValidationException", True)
 
 
 def test_boto3_reads_the_answer_to_a_body_that_is_too_large(port: int) -> None:
     response = failure(client(port), "detect_labels", Image={"Bytes": bytes(9 * 1024 * 1024)})
-    assert response["ResponseMetadata"]["HTTPStatusCode"] == 413
-    assert response["Error"]["Code"] == "RequestEntityTooLargeException"
+    assert response["ResponseMetadata"]["HTTPStatusCode"] == 400
+    assert response["Error"]["Code"] == "ValidationException"
+    assert "An inline picture has at most 5242880 bytes" in response["Error"]["Message"]
 
 
 def test_a_chunked_body_beyond_the_cap(port: int) -> None:
@@ -306,7 +307,7 @@ def test_a_chunked_body_beyond_the_cap(port: int) -> None:
         chunk = b"100000\r\n" + b" " * 0x100000 + b"\r\n"
         for _ in range(9):
             made.sendall(chunk)
-        assert answer(made) == (413, "RequestEntityTooLargeException", True)
+        assert answer(made) == (400, "ValidationException", True)
 
 
 def test_a_chunked_body(port: int) -> None:

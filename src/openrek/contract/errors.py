@@ -172,13 +172,6 @@ class ExpiredTokenException(FrameworkError):
     default_message = "The security token included in the request is expired."
 
 
-class RequestEntityTooLargeException(FrameworkError):
-    """A body above the server's cap: the connection is answered without reading the rest."""
-
-    status = 413
-    default_message = "The request body is too large."
-
-
 class NotImplementedException(FrameworkError):
     """A modelled operation, or part of one, that this version does not perform yet: never a made-up answer."""
 

@@ -210,7 +210,12 @@ def wire_app(
         Dispatcher(
             operations, services, account_id=settings.account_id, limits={"ImageBlob": settings.inline_image_limit}
         ),
-        Bodies(settings.max_body, settings.body_timeout, MOST_BODIES * settings.max_body),
+        Bodies(
+            settings.max_body,
+            settings.body_timeout,
+            MOST_BODIES * settings.max_body,
+            picture_limit=min(settings.inline_image_limit, settings.max_body * 3 // 4),  # base64 takes four for three
+        ),
         workers=settings.workers or default_workers(),
         most_waiting=most_waiting,
         on_answer=on_answer,

@@ -6,7 +6,7 @@ from typing import Final
 
 from starlette.types import Receive
 
-from openrek.contract.errors import RequestEntityTooLargeException, RequestTimeoutException, ThrottlingException
+from openrek.contract.errors import RequestTimeoutException, ThrottlingException, ValidationException
 
 LINGER_SECONDS: Final = 2.0
 LINGER_BYTES: Final = 256 * 1024 * 1024
@@ -31,28 +31,31 @@ class Bodies:
     """Reads request bodies of at most `limit` bytes within `timeout` seconds each.
 
     `most_held` bounds the bytes of all bodies between their arrival and their answer: when waiting requests hold that
-    much, a further one is told to come back later instead of filling the memory.
+    much, a further one is told to come back later instead of filling the memory. `picture_limit`, the largest inline
+    picture in bytes, is for the message to who sends more.
     """
 
-    def __init__(self, limit: int, timeout: float, most_held: int) -> None:
+    def __init__(self, limit: int, timeout: float, most_held: int, picture_limit: int) -> None:
         self.limit = limit
         self.held = 0
         self._timeout = timeout
         self._most_held = most_held
+        self._picture_limit = picture_limit
 
     def release(self, size: int) -> None:
         """A body of `size` bytes has been answered."""
         self.held -= size
 
-    def too_large(self) -> RequestEntityTooLargeException:
-        return RequestEntityTooLargeException(
-            f"The request body is larger than the {self.limit} bytes that this server accepts (OPENREK_MAX_BODY)."
+    def too_large(self) -> ValidationException:
+        return ValidationException(
+            f"The request body is larger than the {self.limit} bytes that this server accepts (OPENREK_MAX_BODY). "
+            f"An inline picture has at most {self._picture_limit} bytes; hand over a larger one as S3Object."
         )
 
     async def read(self, receive: Receive) -> bytes:
         """The whole body; call `release` with its length after the answer.
 
-        Raises RequestEntityTooLargeException, RequestTimeoutException, ThrottlingException or ClientDisconnected.
+        Raises ValidationException (size), RequestTimeoutException, ThrottlingException or ClientDisconnected.
         """
         chunks: list[bytes] = []
         size = 0
