@@ -107,7 +107,7 @@ def read(count: int, wanted: set[Trait], models: Models, shift: float = 100.0) -
         (Trait.MOUTH_OPEN, {"attributes", "emotions"}, "mouth_open"),
         (Trait.BEARD, {"attributes"}, "beard"),
         (Trait.MUSTACHE, {"attributes"}, "mustache"),
-        (Trait.OCCLUDED, {"attributes"}, "occluded"),
+        (Trait.OCCLUDED, {"attributes", "landmarks"}, "occluded"),
         (Trait.EMOTIONS, {"attributes", "emotions"}, "emotions"),
         (Trait.LANDMARKS, {"landmarks"}, "landmarks"),
         (Trait.EYES_OPEN, {"attributes", "landmarks"}, "eyes_open"),
@@ -287,6 +287,24 @@ def test_the_astronaut(photos: dict[str, Path], runtime: Runtime) -> None:
     assert found.emotions is not None
     assert EMOTIONS[int(found.emotions[0].argmax())] == "happy"
     assert np.linalg.norm(landmarks[:5] - ASTRONAUT, axis=1).max() < 10  # 47 pixels between the eyes
+
+
+@pytest.mark.parametrize(
+    ("left", "bottom", "occluded"),
+    [
+        (0, 512, False),
+        (200, 512, True),  # the left eye's centre is in the picture, its outer corner is not
+        (0, 151, True),  # so are the corners of the mouth, not its lower lip
+        (185, 170, False),  # little room beside the eye and below the mouth
+    ],
+)
+def test_an_eye_or_a_mouth_cut_through_is_occluded(
+    left: int, bottom: int, occluded: bool, photos: dict[str, Path], runtime: Runtime
+) -> None:
+    picture = picture_of(np.ascontiguousarray(load_image(photos["astronaut"]).pixels[:bottom, left:]))
+    points = ASTRONAUT - np.array([left, 0], np.float32)
+    found = face_attributes(picture, faces_at(points[None]), runtime, {Trait.OCCLUDED})
+    assert (value(found.occluded) > 0.5) == occluded
 
 
 def test_grace_hopper(photos: dict[str, Path], runtime: Runtime) -> None:

@@ -73,6 +73,13 @@ LANDMARKS_30: Final = (
 )
 """Left and right are the viewer's on an upright face."""
 
+_SEEN: Final = [
+    column
+    for column, name in enumerate(LANDMARKS_30)
+    if name.startswith(("mouth", "nose", "leftEye", "rightEye")) and "Brow" not in name
+]
+"""Columns of what must be in the picture: the outlines of eyes and mouth, and the nose."""
+
 
 class Trait(StrEnum):
     """What can be asked for."""
@@ -158,8 +165,6 @@ def face_attributes(picture: Picture, faces: Faces, runtime: Runtime, wanted: Co
         names = model.metadata["attributes"].split(",")
         for trait in asked & _COLUMNS.keys():
             found[_COLUMNS[trait]] = raw["attributes"][:, names.index(_COLUMNS[trait])]
-    if Trait.OCCLUDED in asked:
-        found["occluded"] = np.maximum(found["occluded"], _out_of_frame(faces.landmarks, picture))
     if "age" in raw:
         low, high = (float(level) for level in model.metadata["age_levels"].split(","))
         found["age"] = np.stack(age_ranges(raw["age"], (low, high)), axis=1)
@@ -170,6 +175,9 @@ def face_attributes(picture: Picture, faces: Faces, runtime: Runtime, wanted: Co
         found["pose"] = _surer_pose(head_pose(places), faces.pose)
         if Trait.LANDMARKS in asked:
             found["landmarks"] = places
+        if Trait.OCCLUDED in asked:
+            seen = np.concatenate([faces.landmarks, places[:, _SEEN]], axis=1)
+            found["occluded"] = np.maximum(found["occluded"], _out_of_frame(seen, picture))
     if asked & _EYES:
         names = model.metadata["attributes"].split(",")
         dark = raw["attributes"][:, names.index("sunglasses")]
@@ -198,7 +206,7 @@ def _outputs_for(asked: frozenset[Trait]) -> list[str]:
         outputs.append("age")
     if asked & _EXPRESSION:
         outputs.append("emotions")
-    if asked & (_EYES | {Trait.LANDMARKS}):
+    if asked & (_EYES | {Trait.LANDMARKS, Trait.OCCLUDED}):
         outputs.append("landmarks")
     return outputs
 
@@ -216,10 +224,10 @@ def _run(model: Model, feeds: Mapping[str, NDArray[Any]], outputs: list[str]) ->
     return {name: np.concatenate(part) for name, part in zip(outputs, parts, strict=True)}
 
 
-def _out_of_frame(landmarks: Floats, picture: Picture) -> Floats:
-    """1 where one of the five points lies outside the picture, else 0: (N,)."""
+def _out_of_frame(points: Floats, picture: Picture) -> Floats:
+    """1 where one of a face's `points` (N, K, 2) lies outside the picture, else 0: (N,)."""
     size = np.array([picture.width, picture.height], np.float32)
-    outside = np.any((landmarks < 0) | (landmarks >= size), axis=(1, 2))
+    outside = np.any((points < 0) | (points >= size), axis=(1, 2))
     return np.asarray(outside, np.float32)
 
 
