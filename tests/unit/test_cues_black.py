@@ -1,6 +1,7 @@
 """The black test of one frame to the pixel, and the rule that black with sound is content."""
 
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,13 @@ def test_a_dim_picture_of_a_fade_is_content(tmp_path: Path) -> None:
     assert (black, start, last) == ("BlackFrames", 0, "BlackFrames")
     assert abs(end - 26) <= 1
     assert abs(begin - 68) <= 1
+
+
+@pytest.mark.parametrize("rate", ["1/10", "1", "5/4", "5"])
+def test_black_at_few_frames_a_second(tmp_path: Path, rate: str) -> None:
+    frames = [np.zeros((96, 128, 3), np.uint8)] * 3 + [picture_of()] * 4 + [np.zeros((96, 128, 3), np.uint8)] * 3
+    path = write_clip(tmp_path / "slow.mp4", frames, rate=Fraction(rate))
+    assert short(cues_of(path)) == [("BlackFrames", 0, 3), ("Content", 3, 7), ("BlackFrames", 7, 9)]
 
 
 def test_named_thresholds_decide_alone(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -20,7 +21,7 @@ from openrek.contract.errors import (
     VideoTooLargeException,
 )
 from openrek.contract.model import service_model
-from openrek.jobs import JobStore, Row, TaskQueue
+from openrek.jobs import Job, JobStore, Row, TaskQueue
 from openrek.service.operation import load_operations
 from openrek.service.pagination import PageTokens
 from openrek.service.services import Services
@@ -479,6 +480,14 @@ def test_samples_lie_on_frames_so_their_distance_varies() -> None:
     # 23.976 frames a second: the frames after 0, 500, 1000 ... ms
     times = [0, 500, 1001, 1501, 2002]
     assert stretches([label("Dog", ms, 80.0) for ms in times[::2]]) == [("Dog", 0, 2502, 80.0)]
+
+
+def test_at_few_frames_a_second_samples_are_frames(desk: Desk) -> None:
+    info = cast(Any, SimpleNamespace(rate=Fraction(1, 4), duration_ms=20_000))
+    items = [label("Dog", ms, 90) for ms in (0, 4000, 8000, 16_000)]
+    job = cast(Job, None)
+    rows = [row.item for row in Labels().rows(job, info, {"labels": items}, desk.services) if row.view]
+    assert [(row["StartTimestampMillis"], row["EndTimestampMillis"]) for row in rows] == [(0, 20_000)]
 
 
 def test_a_stretch_ends_with_the_video_and_stretches_are_in_order() -> None:

@@ -72,7 +72,9 @@ class StoredVideo:
         found = ((item, *self.key(item)) for item in items)
         if not self.aggregates:
             return (Row(item, text, number) for item, text, number in found)
-        return aggregated(found, group=self.group, step=self.step(services), duration_ms=info.duration_ms)
+        # of a video with few frames a second every frame is a sample, and they are further apart
+        step = max(self.step(services), float(1 / info.rate))
+        return aggregated(found, group=self.group, step=step, duration_ms=info.duration_ms)
 
     def key(self, item: Mapping[str, Any]) -> tuple[str, float]:
         """An item's place in the order that is not the default: a text, then a number, both ascending."""
@@ -83,7 +85,7 @@ class StoredVideo:
         raise NotImplementedError
 
     def step(self, services: Services) -> float:
-        """Seconds between samples."""
+        """Seconds between samples, where the video has that many frames."""
         return services.settings.label_step
 
     def metadata(self, job: Job) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def faded(seen: Seen) -> NDArray[np.bool_]:
     """
     dim = np.zeros(seen.count, bool)
     light = seen.light / LIGHT
-    within = round(_FADE_ON * float(seen.info.rate))
+    within = max(1, round(_FADE_ON * float(seen.info.rate)))
     for start, end in runs_of(seen.black):
         visible = float(light[start:end].min()) + _VISIBLE
         if end < seen.count and seen.plain[end : end + within].min() <= 200 * _PICTURE:
