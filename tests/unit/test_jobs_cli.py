@@ -20,6 +20,7 @@ from openrek.jobs.housekeeping import say_alive
 from openrek.jobs.tasks import TaskQueue
 from tests.jobs_kit import House
 
+VIDEO = {"codec": "h264", "width": 96, "height": 64, "rate": 25.0, "duration_ms": 9600}
 TOPIC = "arn:aws:sns:us-east-1:000000000000:done"
 
 
@@ -83,6 +84,22 @@ def test_one_job_is_shown_with_its_notification(house: House) -> None:
     assert shown["status"] == "FAILED"
     (notice,) = shown["notices"]
     assert (notice["state"], notice["message"]["JobId"]) == ("open", job_id)
+
+
+def test_damage_is_shown(house: House) -> None:
+    job_id = house.submit()
+    queue = TaskQueue(house.database, 30.0)
+    plan = {"etag": "e", "analysers": {}, "video": VIDEO, "skipped": 1}
+    for step in ("plan", "chunk"):
+        task = queue.claim("w")
+        assert task is not None
+        if step == "plan":
+            queue.planned(task, plan, 240, [{"start": 0, "stop": 240}])
+            assert "1 damaged packet skipped" in output(house, "show", job_id)
+        else:
+            queue.observed(task, b"", 240, skipped=171)
+    assert "172 damaged packets skipped" in output(house, "show", job_id)
+    assert json.loads(output(house, "show", job_id, "--json"))["skipped_packets"] == 172
 
 
 def test_a_job_is_cancelled_and_tried_again(house: House) -> None:

@@ -1,6 +1,7 @@
 """Workers on real clips: chunks, failures, cancelling, stopping, videos that are gone or changed."""
 
 import errno
+import io
 import threading
 import time
 from collections.abc import Iterator
@@ -12,12 +13,13 @@ from sqlalchemy import select
 
 from openrek.jobs import Job, JobFailedError, JobResults, JobStore, Status, View
 from openrek.jobs.records import PLAN
-from openrek.jobs.runner import join, part
+from openrek.jobs.runner import TaskRunner, join, part
 from openrek.jobs.sources import SPARE_BYTES, VideoSources
 from openrek.jobs.tasks import TaskQueue
 from openrek.store.objects import FolderStore, ObjectInfo, ObjectStoreError
 from openrek.store.schema import job_results
-from tests.jobs_kit import Brightness, Counting, House, make_clip
+from openrek.vision.video import VideoReader
+from tests.jobs_kit import OPERATION, Brightness, Counting, House, make_clip
 
 pytest.importorskip("av", reason="reading video needs PyAV")
 
@@ -106,6 +108,35 @@ def test_two_workers_share_a_job_and_give_the_same_bytes(house: House) -> None:
     assert min(counts) >= 1
     assert sum(counts) == 8
     assert stored(house, second) == stored(house, first)
+
+
+def test_damage_is_added_up_over_the_chunks(house: House, clip: Path) -> None:
+    damaged = bytearray(clip.read_bytes())
+    begin, end = damaged.index(b"mdat") + 8, damaged.index(b"moov")
+    for place in range(begin + (end - begin) // 3, begin + (end - begin) // 2, 3):
+        damaged[place] ^= 0x5A
+    house.objects.put("videos", "damaged.mp4", bytes(damaged))
+    with VideoReader.open(io.BytesIO(damaged)) as reader:
+        lost = 60 - len(list(reader.frames()))
+    job_id = house.submit("damaged.mp4")
+    house.work()
+    done = job(house, job_id)
+    assert done.chunks == 3
+    assert done.skipped == lost > 0
+
+
+def test_planning_and_deciding_move_while_the_file_is_read(house: House) -> None:
+    job_id = house.submit()
+    queue = TaskQueue(house.database, 30.0)
+    sources = VideoSources(house.objects, house.settings.video_folder, limit=house.settings.video_byte_limit)
+    runner = TaskRunner(queue, sources, {OPERATION: Counting()}, house.settings)
+    task = queue.claim("w")
+    assert task is not None
+    ticks: list[int] = []
+    runner.run(task, ticks.append)
+    runner.close()
+    assert job(house, job_id).chunks == 3
+    assert len(ticks) >= 60
 
 
 @pytest.mark.parametrize(

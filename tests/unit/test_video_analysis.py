@@ -64,6 +64,20 @@ def test_chunks_in_any_order_make_the_same_observations(film: bytes) -> None:
     assert [n for n, _ in whole["sampled"]] == [n for n in range(0, 130, 5) if n % 7 != 3]
 
 
+def test_damage_is_counted_over_all_chunks() -> None:
+    class Every(Differences):
+        def observe(self, frame: Frame) -> tuple[int, int]:
+            return frame.index, 0
+
+    video = bytearray(encode((numbered(n, 480, 272) for n in range(120)), options={"bf": "0"}))
+    video[len(video) // 3 : len(video) // 3 + 900] = bytes(900)
+    with VideoReader.open(io.BytesIO(video)) as reader:
+        seen = analyse(reader, [Every(lead=0)], chunk_seconds=0.5)["differences"]
+        lost = reader.corrupt
+        assert next(reader.frames(100), None) is not None  # as the contact sheet does
+    assert reader.corrupt == lost == 120 - len(seen) > 0
+
+
 @pytest.mark.parametrize(
     ("rate", "step", "frames"),
     [

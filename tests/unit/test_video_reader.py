@@ -194,18 +194,101 @@ def test_no_sound_track_is_no_block() -> None:
         assert reader.loudness().dbfs.size == 0
 
 
-def test_damage_is_skipped_and_counted_and_moves_no_number() -> None:
+def damaged_film() -> bytes:
+    """120 frames, a part of the middle of which cannot be decoded."""
     video = encode(numbered(n, 480, 272) for n in range(120))
     damaged = bytearray(video)
     rng = np.random.default_rng(1)
     for at in rng.integers(len(video) // 3, len(video) * 2 // 3, 12):
         damaged[at : at + 30] = rng.bytes(30)
-    with opened(bytes(damaged)) as reader:
+    return bytes(damaged)
+
+
+def test_damage_is_skipped_and_counted_and_moves_no_number() -> None:
+    with opened(damaged_film()) as reader:
         frames = {frame.index: read_number(frame.rgb()) for frame in reader.frames()}
+        assert 0 < reader.corrupt == 120 - len(frames)
     assert len(frames) >= 60
     untouched = [n for n in frames if n < 24 or n >= 100]
     assert len(untouched) > 30
     assert {n: frames[n] for n in untouched} == {n: n for n in untouched}
+
+
+def test_damage_is_counted_once_however_often_and_in_whatever_parts_it_is_read() -> None:
+    with opened(damaged_film()) as whole, opened(damaged_film()) as parts:
+        list(whole.frames())
+        chunks = parts.chunks(0.5)
+        for chunk in chunks:
+            list(parts.frames(max(0, chunk.start - 5), chunk.stop))  # as analysers are shown some frames before
+        lost = parts.corrupt
+        assert lost == whole.corrupt == sum(parts.corrupt_in(chunk.start, chunk.stop) for chunk in chunks)
+        list(parts.frames(0, 24))
+        assert parts.corrupt == lost
+
+
+@pytest.mark.parametrize(("format", "codec"), [("avi", "libx264"), ("avi", "mpeg4"), ("asf", "libx264")])
+@pytest.mark.parametrize("bframes", ["0", "3"])
+def test_frames_of_containers_without_their_times_are_counted(format: str, codec: str, bframes: str) -> None:
+    with opened(encode((numbered(n) for n in range(130)), format=format, codec=codec, options={"bf": bframes})) as film:
+        frames = [(frame.index, read_number(frame.rgb())) for frame in film.frames()]
+        parts = [frame.index for chunk in film.chunks(0.5) for frame in film.frames(chunk.start, chunk.stop)]
+        assert frames == [(n, n) for n in range(130)]
+        assert parts == list(range(130))
+        assert film.info.rate == 25
+        if format == "avi":
+            assert [film.info.clock.timestamp_ms(n) for n in (0, 1, 129)] == [0, 40, 5160]
+
+
+def test_frames_left_out_of_an_avi_are_waited_for() -> None:
+    times = [n if n < 10 else n + 5 for n in range(30)]
+    video = encode((numbered(n) for n in range(30)), format="avi", times=times, time_base=Fraction(1, 25),
+                   options={"bf": "0"})  # fmt: skip
+    with opened(video) as reader:
+        frames = list(reader.frames())
+    assert [frame.timestamp_ms for frame in frames] == [40 * time for time in times]
+    assert [frame.time for frame in frames] == [Fraction(time, 25) for time in times]
+
+
+@pytest.mark.parametrize("format", ["mp4", "avi"])
+def test_the_first_frames_of_spans(format: str) -> None:
+    with opened(encode((numbered(n) for n in range(130)), format=format)) as reader:
+        passes = 0
+        container = reader._container
+
+        def counted() -> tuple[object, object]:
+            nonlocal passes
+            passes += 1
+            return container()
+
+        reader._container = counted  # type: ignore[method-assign,assignment]
+        found = list(reader.firsts([(3, 9), (60, 61), (100, 130), (130, 140)]))
+        assert [frame and read_number(frame.rgb()) for frame in found] == [3, 60, 100, None]
+        assert passes == (1 if format == "avi" else 3)
+
+
+def test_a_film_that_only_its_first_packet_explains_can_be_read_from_anywhere(media: Path) -> None:
+    # x264 before version 151 made 4:4:4 films that are decoded wrongly unless its version is known
+    with VideoReader.open(media / "video" / "h264-444.mp4") as reader:
+        whole = {frame.index: frame.luma(32, 18) for frame in reader.frames(0, 160) if frame.index >= 145}
+        assert any(key.frame == 145 for key in reader._index.keys)
+        assert all(np.array_equal(frame.luma(32, 18), whole[frame.index]) for frame in reader.frames(145, 160))
+
+
+def test_opening_and_listening_report_progress() -> None:
+    calls = 0
+
+    def progress() -> None:
+        nonlocal calls
+        calls += 1
+
+    video = encode((numbered(n) for n in range(60)), seconds_of_sound=2.0)
+    with VideoReader.open(io.BytesIO(video), progress=progress) as reader:
+        assert calls >= 60
+        calls = 0
+        list(reader.frames())
+        assert calls == 0
+        reader.loudness()
+        assert calls >= 90
 
 
 def test_a_file_cut_short_gives_what_it_has() -> None:

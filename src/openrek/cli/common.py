@@ -28,6 +28,11 @@ class UserError(Exception):
     """A failure whose message is all a person needs: printed as one sentence, exit status 1."""
 
 
+def counted(count: int, what: str) -> str:
+    """ "1 frame", "2 frames", "12,000 frames"."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def settings_from(**overrides: Any) -> Settings:
     """The settings of the environment, with the options that were given above them (None means not given)."""
     given = {name: value for name, value in overrides.items() if value is not None}

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from openrek.cli.common import HomeOption, JsonOption, UserError, console, settings_from
+from openrek.cli.common import HomeOption, JsonOption, UserError, console, counted, settings_from
 
 if TYPE_CHECKING:
     from openrek.jobs import Job, JobStore, Notice
@@ -106,6 +106,8 @@ def show(job: JobArgument, home: HomeOption = None, as_json: JsonOption = False)
             f"{video['codec']} {video['width']}x{video['height']}, {video['rate']:.6g} frames a second, "
             f"{video['duration_ms'] / 1000:.3f} s",
         )
+    if found.skipped:
+        table.add_row("damage", f"{counted(found.skipped, 'damaged packet')} skipped")
     table.add_row("request", escape(json.dumps(found.parameters, ensure_ascii=False)))
     for notice in notices:
         colour = {"sent": "green", "failed": "red"}.get(notice.state, "yellow")
@@ -242,6 +244,7 @@ def _facts(job: "Job") -> dict[str, Any]:
         "frames_done": job.frames_done,
         "chunks": job.chunks,
         "chunks_done": job.chunks_done,
+        "skipped_packets": job.skipped,
         "priority": job.priority,
         "created_ms": job.created_ms,
         "started_ms": job.started_ms,

@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from openrek.cli.common import UserError, console, console_err, services_from, settings_from
+from openrek.cli.common import UserError, console, console_err, counted, services_from, settings_from
 from openrek.cli.video_parts import PARTS, Part
 from openrek.cli.video_pictures import VideoMark
 
@@ -256,7 +256,7 @@ def _report(
     for kind, count in items.items():
         console.print(f"{kind}: {count} {'item' if count == 1 else 'items'}", highlight=False)
     speed = reader.info.duration_ms / 1000 / took if took else 0.0
-    damage = f"; {reader.corrupt} damaged packets skipped" if reader.corrupt else ""
+    damage = f"; {counted(reader.corrupt, 'damaged packet')} skipped" if reader.corrupt else ""
     console.print(
         f"{reader.info.frames} frames in {took:.1f} s, {speed:.0f} times real time{damage}; results in {target}",
         markup=False,

@@ -37,9 +37,8 @@ def shot_sheet(reader: "VideoReader", shots: Sequence["Segment"]) -> "Image":
     if len(shots) > MOST_TILES:
         shots = [shots[i] for i in np.linspace(0, len(shots) - 1, MOST_TILES).round().astype(int)]
     tiles: list[Tile] = []
-    for shot in shots:
-        middle = (shot.start_frame + shot.end_frame) // 2
-        frame = next(iter(reader.frames(middle, shot.end_frame + 1)), None)
+    spans = [((shot.start_frame + shot.end_frame) // 2, shot.end_frame + 1) for shot in shots]
+    for shot, frame in zip(shots, reader.firsts(spans), strict=True):
         picture = _square(frame.rgb(TILE)) if frame is not None else None
         title = f"{shot.kind or 'shot'} {'' if shot.index is None else shot.index}".strip()
         tiles.append(Tile(picture, f"{title}  {shot.duration_ms / 1000:.1f} s", shot.start_timecode))

@@ -42,7 +42,7 @@ class NewJob:
 class Job:
     """A job as it is kept. Times in milliseconds since the epoch.
 
-    plan: what the planning task found; empty before.
+    plan: what the planning task found, and what the chunks added up to; empty before.
     frames: of the whole video; frames_done: looked at so far.
     """
 
@@ -73,6 +73,11 @@ class Job:
     @property
     def tag(self) -> str | None:
         return self.parameters.get("JobTag")
+
+    @property
+    def skipped(self) -> int:
+        """Packets of the video that could not be read or decoded, so far."""
+        return int(self.plan.get("skipped", 0))
 
     @property
     def share(self) -> float:

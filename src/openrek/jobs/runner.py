@@ -89,7 +89,12 @@ class TaskRunner:
         chunks = [
             {"start": chunk.start, "stop": chunk.stop} for chunk in video.reader.chunks(self._settings.chunk_seconds)
         ]
-        plan = {"etag": found.etag, "analysers": _versions(analysers), "video": describe(info)}
+        plan = {
+            "etag": found.etag,
+            "analysers": _versions(analysers),
+            "video": describe(info),
+            "skipped": video.reader.unnumbered,
+        }
         self._queue.planned(task, plan, info.frames, chunks)
 
     def _observe(self, task: Task, tick: Tick) -> None:
@@ -101,7 +106,7 @@ class TaskRunner:
         start, stop = task.arguments["start"], task.arguments["stop"]
         video = self._video(task.job, task.job.plan["etag"], tick)
         seen = observe_packed(video.reader, analysers, start, stop, progress=lambda frame: tick(frame - start + 1))
-        self._queue.observed(task, join(seen), stop - start)
+        self._queue.observed(task, join(seen), stop - start, skipped=video.reader.corrupt_in(start, stop))
 
     def _decide(self, task: Task, tick: Tick) -> None:
         from openrek.vision.video.analysis import Observations
@@ -170,7 +175,8 @@ class _OpenVideo:
 
         with ExitStack() as opening:
             file = opening.enter_context(sources.open(*_object(job), etag, lambda: tick(0)))
-            self.reader = opening.enter_context(VideoReader.open(file))
+            # a video that is long or slow to read still moves
+            self.reader = opening.enter_context(VideoReader.open(file, progress=lambda: tick(0)))
             self._closing = opening.pop_all()
 
     def close(self) -> None:

@@ -124,8 +124,11 @@ class TaskQueue:
             )
             add_chunks(connection, job, chunks)
 
-    def observed(self, task: Task, observations: bytes, frames: int) -> None:
-        """A chunk is done: keep its observations; after the last one, the decision follows. Raises LeaseLostError."""
+    def observed(self, task: Task, observations: bytes, frames: int, *, skipped: int = 0) -> None:
+        """A chunk is done: keep its observations; after the last one, the decision follows.
+
+        frames: of the chunk; skipped: how many of them could not be decoded. Raises LeaseLostError.
+        """
         with self._database.begin() as connection:
             job = self._take(connection, task)
             connection.execute(
@@ -134,7 +137,10 @@ class TaskQueue:
                 .values(state="done", lease=None, observations=observations, frames_done=frames)
             )
             done = job.chunks_done + 1
-            connection.execute(update(jobs).where(jobs.c.id == job.number).values(chunks_done=done))
+            plan = {**job.plan, "skipped": job.skipped + skipped}
+            connection.execute(
+                update(jobs).where(jobs.c.id == job.number).values(chunks_done=done, plan=orjson.dumps(plan).decode())
+            )
             if done == job.chunks:
                 connection.execute(
                     insert(job_tasks).values(

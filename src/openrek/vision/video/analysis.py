@@ -7,7 +7,7 @@ goes through all observations in frame order. Any chunking therefore gives the s
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -225,7 +225,7 @@ def _rows(shelf: Shelf) -> Iterator[tuple[int, Observation]]:
     return (row for packed in shelf.items() for row in unpack(packed))
 
 
-def _ahead(frames: Iterator[Frame]) -> Iterator[list[Frame]]:
+def _ahead(frames: Generator[Frame]) -> Iterator[list[Frame]]:
     """The same frames in bundles, produced by a thread that runs ahead."""
     waiting: queue.Queue[list[Frame] | BaseException | None] = queue.Queue(_BUNDLES)
     stopping = threading.Event()
@@ -248,7 +248,7 @@ def _ahead(frames: Iterator[Frame]) -> Iterator[list[Frame]]:
         except BaseException as error:
             end = error
         finally:
-            frames.close()  # type: ignore[attr-defined]  # a generator, as the reader makes it
+            frames.close()
             put(end)
 
     thread = threading.Thread(target=produce, name="decode", daemon=True)

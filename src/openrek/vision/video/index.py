@@ -25,12 +25,16 @@ class PacketIndex:
     """pts: (count,) ascending presentation times of all frames, or None where the file does not give them.
 
     Then frames are counted as they come, reading always begins at the start, and `count` is that of the packets.
+    stored_in_order: whether the presentation times ascend as the packets are stored.
+    damaged: packets that could not be read; they have no number.
     """
 
     count: int
     pts: NDArray[np.int64] | None
     keys: tuple[Key, ...]
     clock: Clock | None
+    stored_in_order: bool = True
+    damaged: int = 0
 
     def number(self, pts: int | None, previous: int) -> int:
         """The number of a decoded frame. previous: that of the frame before it, -1 at first.
@@ -54,39 +58,57 @@ def read_index(
     time_base: Fraction,
     zero: Fraction,
     hints: tuple[Fraction, ...],
+    *,
+    timed: bool = True,
 ) -> PacketIndex:
-    """Read all packets of a video stream. zero: the time in seconds from which times count."""
+    """Read all packets of a video stream.
+
+    zero: the time in seconds from which times count. timed: whether the container says when frames are shown; else
+    they are shown at the times at which packets are decoded, in the order in which they come out of the decoder.
+    """
     times: list[int] = []
+    decoded: list[int] = []
     keys: list[tuple[int, int]] = []
-    count = 0
-    reliable = True
+    count = damaged = 0
+    reliable = timed
     first_key: int | None = None
     for packet in packets:
-        if packet is None or packet.size == 0 or packet.is_corrupt:
+        if packet is None or packet.is_corrupt:
+            damaged += 1
+            continue
+        if packet.size == 0:
             continue
         if first_key is None:
             if not packet.is_keyframe:
                 continue  # nothing can be decoded before the first key frame
             first_key = packet.pts if packet.pts is not None else 0
-        count += 1
         if packet.is_discard:
-            count -= 1
             continue
+        if timed and packet.pts is not None and packet.pts < first_key:
+            continue  # leans on frames before the first key frame
+        count += 1
+        if not timed and packet.dts is not None:
+            decoded.append(packet.dts)
         if packet.pts is None:
             reliable = False
             continue
-        if packet.pts < first_key:
-            count -= 1
-            continue  # leans on frames before the first key frame
         times.append(packet.pts)
         if packet.is_keyframe and packet.dts is not None:
             keys.append((packet.pts, packet.dts))
-    pts = np.array(sorted(times), np.int64)
-    if not reliable or not len(pts) or np.any(np.diff(pts) <= 0):
-        return PacketIndex(max(count, 1), None, (), None)
-    shift = zero / time_base
-    clock = clock_of(pts - int(shift), time_base, hints)
+    shift = int(zero / time_base)
+    pts = _ascending(times) if reliable else None
+    if pts is None:
+        shown = _ascending(decoded) if not timed and len(decoded) == count else None
+        clock = None if shown is None else clock_of(shown - shift, time_base, hints)
+        return PacketIndex(max(count, 1), None, (), clock, damaged=damaged)
     keys.sort()
     places = np.searchsorted(pts, [time for time, _ in keys]).tolist()
     numbered = tuple(Key(place, dts) for place, (_, dts) in zip(places, keys, strict=True))
-    return PacketIndex(len(pts), pts, numbered, clock)
+    in_order = bool(np.all(np.diff(times) > 0))
+    return PacketIndex(len(pts), pts, numbered, clock_of(pts - shift, time_base, hints), in_order, damaged)
+
+
+def _ascending(times: list[int]) -> NDArray[np.int64] | None:
+    """The times in order; None where there are none, or two are the same."""
+    ordered = np.array(sorted(times), np.int64)
+    return ordered if len(ordered) and np.all(np.diff(ordered) > 0) else None

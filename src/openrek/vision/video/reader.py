@@ -8,13 +8,16 @@ What holds for every file:
 - The picture is turned upright by the display matrix. `rgb` gives square pixels; `VideoInfo.width` and `height` are
   stored pixels.
 - Damaged packets are skipped and counted.
+- A file that does not say when its frames are shown (AVI) has them counted as they come out of the decoder.
 - The file is opened by us and handed to FFmpeg as a stream of bytes: nothing in it can name another file or address.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, cast
@@ -43,6 +46,12 @@ from openrek.vision.video.stream import display_orientation, open_container, pac
 MAX_PIXELS = 100_000_000
 LOUDNESS_STEP = Fraction(1, 50)
 
+_UNTIMED = frozenset({"avi"})
+"""Containers that only say when packets are decoded; FFmpeg makes up when frames are shown, and wrongly where they are
+stored in another order (H.264 with B-frames)."""
+_FIRST_FRAMES = 50
+"""Frames that tell whether the times of another container are such."""
+
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
@@ -59,17 +68,26 @@ class VideoReader:
     object has one position and therefore takes one pass at a time.
     """
 
-    def __init__(self, source: Path | BinaryIO, *, threads: int | None = None, max_pixels: int = MAX_PIXELS) -> None:
+    def __init__(
+        self,
+        source: Path | BinaryIO,
+        *,
+        threads: int | None = None,
+        max_pixels: int = MAX_PIXELS,
+        progress: Callable[[], None] | None = None,
+    ) -> None:
         """source: a path, or a binary file that can seek, which stays the caller's to close.
 
-        threads: of the decoder; None lets FFmpeg choose (one a core).
+        threads: of the decoder; None lets FFmpeg choose (one a core). progress: called again and again while the file
+        is gone through, which takes long where it is long or slow to read; may raise to stop.
         Raises VideoError where no frame can be read, and OSError where the file cannot be.
         """
         self._source = source
         self._threads = threads
+        self._progress = progress
         self._opened: list[BinaryIO] = []
-        self.corrupt = 0
-        """Packets of the latest pass over the pictures that could not be read or decoded."""
+        self._failures = 0
+        self._lost: set[int] = set()
         try:
             self._first = self._decode_first(max_pixels)
             self._index, self.info = self._describe()
@@ -79,12 +97,17 @@ class VideoReader:
 
     @classmethod
     def open(
-        cls, source: str | os.PathLike[str] | BinaryIO, *, threads: int | None = None, max_pixels: int = MAX_PIXELS
+        cls,
+        source: str | os.PathLike[str] | BinaryIO,
+        *,
+        threads: int | None = None,
+        max_pixels: int = MAX_PIXELS,
+        progress: Callable[[], None] | None = None,
     ) -> "VideoReader":
         """Open a file by its path, or a binary file that can seek. Raises VideoError and OSError."""
         if isinstance(source, (str, os.PathLike)):
             source = Path(source)
-        return cls(source, threads=threads, max_pixels=max_pixels)
+        return cls(source, threads=threads, max_pixels=max_pixels, progress=progress)
 
     def __enter__(self) -> "VideoReader":
         return self
@@ -94,27 +117,44 @@ class VideoReader:
     ) -> None:
         self.close()
 
+    @property
+    def corrupt(self) -> int:
+        """Packets that could not be read or decoded, of all that was read so far; how often changes nothing."""
+        return self._index.damaged + len(self._lost)
+
+    def corrupt_in(self, start: int, stop: int) -> int:
+        """How many of frames start..stop-1, where they were read, could not be decoded."""
+        return sum(start <= frame < stop for frame in self._lost)
+
+    @property
+    def unnumbered(self) -> int:
+        """Packets that could not be read, of the whole file; no frame's number stands for them."""
+        return self._index.damaged
+
     def close(self) -> None:
         """Close every file this reader opened."""
         while self._opened:
             self._opened.pop().close()
 
-    def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
+    def frames(self, start: int = 0, stop: int | None = None) -> Generator[Frame]:
         """Decode frames start..stop-1 (to the end without `stop`), in presentation order.
 
         Reading begins at the key frame at or before `start`. A frame that cannot be decoded is left out.
         Raises DamagedVideoError where no frame of a whole pass can be decoded.
         """
-        self.corrupt = 0
-        last = self._index.count if stop is None else stop
+        last = self._index.count if stop is None else min(stop, self._index.count)
         if start >= last:
             return
         none_yet = start == 0 and stop is None
+        failures = self._failures
+        missing: list[int] = []
+        expected = start
         container, file = self._container()
         try:
             stream = container.streams.video[0]
             key = self._index.key_before(start)
             if key is not None and key.frame > 0:
+                self._prepare(container, stream)
                 container.seek(key.dts, stream=stream, backward=True)
             number = -1
             for native in self._decoded(container, stream):
@@ -123,12 +163,33 @@ class VideoReader:
                     break
                 if number >= start:
                     none_yet = False
+                    missing.extend(range(expected, number))
+                    expected = number + 1
                     yield self._frame(native, number)
+            if self._failures > failures:  # else what is missing is no frame of its own, but one of two fields
+                self._lost.update(missing, range(expected, last))
             if none_yet:
                 raise DamagedVideoError("not one frame of the video can be decoded")
         finally:
             container.close()
             self._release(file)
+
+    def firsts(self, spans: Sequence[tuple[int, int]]) -> Iterator[Frame | None]:
+        """Of each span of frames start..stop-1 the first frame that can be decoded; None where none can.
+
+        spans: in order, none overlapping another.
+        """
+        if self._index.keys:
+            for start, stop in spans:
+                with closing(self.frames(start, stop)) as some:
+                    yield next(some, None)
+            return
+        with closing(self.frames()) as every:  # nothing can be skipped, so they are gone through once
+            frame = next(every, None)
+            for start, stop in spans:
+                while frame is not None and frame.index < start:
+                    frame = next(every, None)
+                yield frame if frame is not None and frame.index < stop else None
 
     def chunks(self, seconds: float = 60.0) -> list[Chunk]:
         """Cut the video at key frames into chunks of at least this length (the last may be shorter).
@@ -154,7 +215,7 @@ class VideoReader:
                 return Loudness(step, np.zeros(0, np.float32))
             zero = float(self._zero)
             container.streams.video[0].discard = Discard.all  # spare the demuxer the pictures
-            for packet in packets(container, *streams):
+            for packet in self._packets(container, *streams):
                 if packet is None:
                     continue
                 try:
@@ -177,24 +238,30 @@ class VideoReader:
 
     def _frame(self, native: av.VideoFrame, number: int) -> Frame:
         clock = self.info.clock
-        if native.pts is not None and native.time_base is not None and not clock.constant:
-            time: Fraction | None = native.pts * native.time_base - self._zero
-        else:
-            time = None
+        time: Fraction | None = None
+        if self._index.pts is None and not clock.constant:
+            time = Fraction(clock.timestamp_ms(number), 1000)
+        elif native.pts is not None and native.time_base is not None and not clock.constant:
+            time = native.pts * native.time_base - self._zero
         return Frame(native, number, time, None, self._orientation, self._display, clock)
 
+    def _share_out(self, stream: av.VideoStream) -> None:
+        """Let several frames be decoded at once; it has to be said before the first one is."""
+        if not stream.codec_context.is_open:
+            stream.thread_type = "AUTO"
+            if self._threads is not None:
+                stream.codec_context.thread_count = self._threads
+
     def _decoded(self, container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
-        stream.thread_type = "AUTO"
-        if self._threads is not None:
-            stream.codec_context.thread_count = self._threads
+        self._share_out(stream)
         for packet in packets(container, stream):
             if packet is None or packet.is_corrupt:
-                self.corrupt += 1
+                self._failures += 1
                 continue
             try:
                 decoded = packet.decode()
             except FFmpegError:
-                self.corrupt += 1
+                self._failures += 1
                 continue
             yield from cast("list[av.VideoFrame]", decoded)
 
@@ -225,8 +292,33 @@ class VideoReader:
             self._release(file)
         raise DamagedVideoError("not one frame of the video can be decoded")
 
-    def _describe(self) -> tuple[PacketIndex, VideoInfo]:
-        """Read all packets, and what the container says."""
+    def _prepare(self, container: av.container.InputContainer, stream: av.VideoStream) -> None:
+        """Let the decoder see the file's first packet before it begins elsewhere.
+
+        It may say which version of x264 made the file, and some made 4:4:4 films that can only be decoded by who knows.
+        """
+        if stream.codec_context.name == "h264":
+            self._share_out(stream)
+            with suppress(FFmpegError, StopIteration):
+                next(container.demux(stream)).decode()
+            stream.codec_context.flush_buffers()
+
+    def _shown_backwards(self) -> bool:
+        """Whether the first frames, in the order in which the decoder gives them, have times that go back."""
+        container, file = self._container()
+        try:
+            before = None
+            for native in islice(self._decoded(container, container.streams.video[0]), _FIRST_FRAMES):
+                if native.pts is not None and before is not None and native.pts < before:
+                    return True
+                before = native.pts
+            return False
+        finally:
+            container.close()
+            self._release(file)
+
+    def _describe(self, timed: bool = True) -> tuple[PacketIndex, VideoInfo]:
+        """Read all packets, and what the container says. timed: whether its presentation times are its own."""
         container, file = self._container()
         try:
             stream = container.streams.video[0]
@@ -234,7 +326,11 @@ class VideoReader:
             hints = tuple(
                 Fraction(rate) for rate in (stream.guessed_rate, stream.average_rate) if rate and 0 < rate <= 1000
             )
-            index = read_index(packets(container, stream), Fraction(stream.time_base or 1), self._zero, hints)
+            timed = timed and not _UNTIMED & set(container.format.name.split(","))
+            time_base = Fraction(stream.time_base or 1)
+            index = read_index(self._packets(container, stream), time_base, self._zero, hints, timed=timed)
+            if index.pts is not None and index.stored_in_order and context.has_b_frames and self._shown_backwards():
+                return self._describe(timed=False)
             clock = index.clock
             if clock is None:
                 rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
@@ -272,6 +368,14 @@ class VideoReader:
         finally:
             container.close()
             self._release(file)
+
+    def _packets(
+        self, container: av.container.InputContainer, *streams: av.stream.Stream
+    ) -> Iterator["av.Packet[av.stream.Stream] | None"]:
+        for packet in packets(container, *streams):
+            if self._progress is not None:
+                self._progress()
+            yield packet
 
     def _container(self) -> tuple[av.container.InputContainer, BinaryIO]:
         if isinstance(self._source, Path):
