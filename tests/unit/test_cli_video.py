@@ -4,9 +4,13 @@ import csv
 import functools
 import http.server
 import json
+import re
 import threading
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -15,7 +19,16 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from openrek.cli.main import app
-from openrek.cli.video import find_videos
+from openrek.cli.video import find_videos, times_real_time
+from openrek.cli.video_exports import edls_of
+from openrek.cli.video_parts import PARTS
+from openrek.cli.video_pictures import Layer, VideoMark, annotated_copy
+from openrek.service.video_analysers.base import Looks
+from openrek.settings import Settings
+from openrek.vision.video import VideoReader
+from openrek.vision.video.analysis import Interval
+from openrek.vision.video.clock import regular_clock
+from openrek.vision.video.segments import segments
 from tests.video_kit import encode
 
 NTSC = Fraction(30000, 1001)
@@ -83,6 +96,112 @@ def test_every_file_of_the_result(home: Path) -> None:
     black = frames[20].to_ndarray(format="rgb24")
     assert black[:20].max() > 150  # the caption
     assert black[60:].max() < 40
+
+
+def test_a_folder_that_cannot_be_written_costs_no_analysis(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import openrek.vision.video
+
+    analysed = []
+    whole = openrek.vision.video.analyse
+
+    def noted(reader: VideoReader, *rest: Any, **more: Any) -> dict[str, Any]:
+        analysed.append(reader.info.frames)
+        return whole(reader, *rest, **more)
+
+    monkeypatch.setattr(openrek.vision.video, "analyse", noted)
+    (home / "film.mp4").write_bytes(film())
+    (home / "more.mp4").write_bytes(encode([np.zeros((64, 64, 3), np.uint8)] * 9))
+    (home / "out").mkdir()
+    (home / "out" / "film").write_text("a file stands where the folder should")
+    code, output = run(str(home / "film.mp4"), str(home / "more.mp4"), "--shots", "-o", str(home / "out"))
+    assert code == 1
+    assert f"film.mp4: {home}/out/film cannot be written to: File exists" in output.replace("\n", "")
+    assert analysed == [9]
+    assert (home / "out" / "more" / "analysis.json").is_file()
+
+
+def test_results_that_cannot_be_written_are_told_in_a_sentence(home: Path) -> None:
+    (home / "film.mp4").write_bytes(encode([np.zeros((64, 64, 3), np.uint8)] * 9))
+    (home / "out" / "film" / "analysis.json").mkdir(parents=True)
+    result = CliRunner().invoke(app, ["video", "analyze", str(home / "film.mp4"), "-o", str(home / "out")])
+    assert result.exit_code == 1
+    assert f"film.mp4: {home}/out/film/analysis.json: Is a directory" in result.output.replace("\n", "")
+
+
+def test_numbers_for_people_begin_with_one(home: Path) -> None:
+    (home / "film.mp4").write_bytes(film())
+    code, output = run(str(home / "film.mp4"), "--shots", "-o", str(home / "out"))
+    assert code == 0
+    assert re.findall(r"Shot (\d)", output) == ["1", "2", "3"]
+    document = json.loads((home / "out" / "film" / "analysis.json").read_text())
+    assert [row["index"] for row in document["segments"]] == [0, 1, 2]  # as ShotSegment's Index
+
+
+@pytest.mark.parametrize(
+    ("duration_ms", "took", "words"), [(10_840, 41.5, "0.26"), (60_000, 20.0, "3.0"), (60_000, 2.0, "30")]
+)
+def test_speed_in_words(duration_ms: int, took: float, words: str) -> None:
+    assert times_real_time(duration_ms, took) == f"{words} times real time"
+
+
+def test_edit_lists_number_events_with_three_digits() -> None:
+    clock = regular_clock(Fraction(25), 60_000)
+    shots = segments(clock, shots=[Interval("shot", 20 * n, 20 * n + 19, 1.0) for n in range(2500)])
+    first, second, third = edls_of("film", "film.mp4", shots, Fraction(25))
+    for edl, title, count in ((first, "film", 999), (second, "film (2)", 999), (third, "film (3)", 502)):
+        lines = edl.split("\r\n")
+        assert lines[0] == f"TITLE: {title}"
+        events = [line for line in lines if re.match(r"\d", line)]
+        assert [line.split()[0] for line in events] == [f"{n:03}" for n in range(1, count + 1)]
+    assert events[-1].endswith(" 00:33:19:05 00:33:20:00 00:33:19:05 00:33:20:00")
+
+
+def test_marks_stay_until_the_next_look_and_tracks_move_between() -> None:
+    clock = regular_clock(Fraction(25), 100)
+    here, there = VideoMark("a", "a", (0.0, 0.0, 0.2, 0.2)), VideoMark("a", "a", (0.4, 0.2, 0.2, 0.4))
+    still = Layer(clock, Fraction(1, 2), [(0, here), (12, there)])
+    assert [[mark.box for mark in still.at(frame)] for frame in (0, 11, 12, 24, 25, 99)] == [
+        [here.box],
+        [here.box],
+        [there.box],
+        [there.box],
+        [],
+        [],
+    ]
+    moving = Layer(clock, Fraction(1, 5), [(0, here), (5, there), (5, replace(here, key="b"))], tracked=True)
+    assert moving.at(2)[0].box == pytest.approx((0.16, 0.08, 0.2, 0.28))
+    assert [mark.key for mark in moving.at(4)] == ["a"]
+    assert [mark.box for mark in moving.at(9)] == [there.box, here.box]  # the next look sees neither
+    assert moving.at(10) == []
+
+
+def test_what_one_analyser_found_does_not_hide_what_another_did(home: Path) -> None:
+    grey = np.full((96, 128, 3), 90, np.uint8)
+    (home / "film.mp4").write_bytes(encode([grey] * 20))
+    box = (0.25, 0.25, 0.5, 0.5)
+    with VideoReader.open(home / "film.mp4") as reader:
+        clock = reader.info.clock
+        layers = [
+            Layer(clock, Fraction(1, 2), [(0, VideoMark("", "x", box))]),
+            Layer(clock, Fraction(1, 5), [(n, VideoMark("", "face", (0.0, 0.8, 0.1, 0.1))) for n in (0, 5, 10, 15)]),
+        ]
+        annotated_copy(reader, home / "copy.mp4", lambda frame: "", layers, lambda frame: None)
+    with av.open(str(home / "copy.mp4")) as copy:
+        drawn = [frame.to_ndarray(format="rgb24").astype(int) for frame in copy.decode(video=0)]
+    edge = [int(np.abs(picture[24, 60:70] - 90).max()) for picture in drawn]
+    assert min(edge[:12]) > 40
+    assert max(edge[12:]) < 40
+    assert min(int(np.abs(picture[78, 5:10] - 90).max()) for picture in drawn) > 40
+
+
+@pytest.mark.parametrize("name", [part.name for part in PARTS.values() if part.step])
+def test_every_part_looks_as_often_as_its_setting_says(name: str) -> None:
+    settings = Settings(label_step=1.5, text_step=2.5, face_step=3.5)
+    looks = cast(Looks, SimpleNamespace(search_faces=lambda side: None))
+    analyser = PARTS[name].analyser(looks, settings)
+    step = getattr(analyser, "_every", analyser.step)  # people are looked at now and then, shots always
+    assert step == settings.exact(PARTS[name].step)
+    assert float(step) == {"text": 2.5, "faces": 3.5, "people": 3.5}.get(name, 1.5)
 
 
 def test_only_what_was_asked_for(home: Path) -> None:

@@ -5,6 +5,7 @@ import io
 import threading
 import time
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from openrek.store.objects import FolderStore, ObjectInfo, ObjectStoreError
 from openrek.store.schema import job_results
 from openrek.vision.video import VideoReader
 from tests.jobs_kit import OPERATION, Brightness, Counting, House, make_clip
+from tests.video_kit import encode, numbered
 
 pytest.importorskip("av", reason="reading video needs PyAV")
 
@@ -182,10 +184,21 @@ def test_a_truncated_video_is_read_as_far_as_it_goes(house: House, clip: Path) -
 def test_limits_of_the_job(house: House) -> None:
     too_long, too_large = house.submit(), house.submit()
     house.work(house.worker(max_video_seconds=1.0), steps=1)
-    message = "Video length in seconds: 2.4 is more than the maximum limit of: 1 seconds."
+    message = "Video length in seconds: 2.4 is more than the maximum limit of: 1 seconds (OPENREK_MAX_VIDEO_SECONDS)."
     assert job(house, too_long).message == message
     house.work(house.worker(max_video_bytes=10), steps=1)
     assert (job(house, too_large).message or "").startswith("Video size in bytes: ")
+
+
+@pytest.mark.parametrize(("longest", "status"), [(None, Status.FAILED), (12 * 3600.0, Status.SUCCEEDED)])
+def test_the_setting_alone_says_how_long_a_video_may_be(house: House, longest: float | None, status: Status) -> None:
+    times = [0, 40, 7 * 3_600_000]
+    video = encode((numbered(n) for n in range(3)), times=times, time_base=Fraction(1, 1000), options={"bf": "0"})
+    house.objects.put("videos", "long.mp4", video)
+    job_id = house.submit("long.mp4")
+    house.work(house.worker(max_video_seconds=longest))
+    done = job(house, job_id)
+    assert (done.status, "21600 seconds" in (done.message or "")) == (status, longest is None)
 
 
 def test_a_video_that_is_gone_fails_the_job(house: House) -> None:

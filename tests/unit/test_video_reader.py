@@ -15,7 +15,7 @@ from openrek.vision.video import (
     UnsupportedFormatError,
     VideoError,
     VideoReader,
-    VideoTooLongError,
+    VideoTooLargeError,
     check_profile,
 )
 from tests.video_kit import encode, numbered, read_number, with_matrix
@@ -353,7 +353,7 @@ def test_pictures_without_a_key_frame_are_damaged() -> None:
 
 
 def test_too_many_pixels_are_refused_before_decoding() -> None:
-    with pytest.raises(VideoTooLongError, match="96 x 64 pixels a frame; at most 6,000"):
+    with pytest.raises(VideoTooLargeError, match="96 x 64 pixels a frame; at most 6,000"):
         VideoReader.open(io.BytesIO(encode([numbered(0)] * 3)), max_pixels=6000)
 
 

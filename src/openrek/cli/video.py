@@ -17,10 +17,10 @@ from rich.table import Table
 
 from openrek.cli.common import UserError, console, console_err, counted, services_from, settings_from
 from openrek.cli.video_parts import PARTS, Part
-from openrek.cli.video_pictures import VideoMark
 
 if TYPE_CHECKING:
     from openrek.service.services import Services
+    from openrek.settings import Settings
     from openrek.vision.video.reader import VideoReader
     from openrek.vision.video.segments import Segment
 
@@ -59,8 +59,8 @@ def analyze(
     """Analyse videos; without options that name something, shots and cues.
 
     For each video OUT/<name>/ receives analysis.json (labels, faces, people, text and moderation as the Get operations
-    answer them), segments.csv, shots.edl (CMX 3600), chapters.vtt, cues.vtt and shots.jpg, and with --annotate
-    annotated.mp4.
+    answer them), segments.csv, shots.edl (CMX 3600; from 1000 shots on also shots-2.edl ...), chapters.vtt, cues.vtt
+    and shots.jpg, and with --annotate annotated.mp4.
     """
     try:
         import openrek.vision.video  # noqa: F401 - says in a sentence where PyAV is missing
@@ -145,39 +145,67 @@ def _targets(output: Path, names: Sequence[str]) -> list[Path]:
 def _analyze_one(
     name: str, path: Path, target: Path, parts: Sequence[Part], services: "Services", *, annotate: bool, sheet: bool
 ) -> bool:
-    """Whether it could be analysed."""
-    from openrek.cli.video_exports import Items
-    from openrek.service.video_analysers.base import Looks
-    from openrek.vision.video import VideoError, VideoReader, analyse
-    from openrek.vision.video.segments import segments
+    """Whether it could be analysed, and the results written."""
+    from openrek.vision.video import VideoError, VideoReader
 
     try:
         with VideoReader.open(path) as reader:
-            looks = Looks(services)
-            analysers = [part.analyser(looks, services.settings) for part in parts]
-            begun = time.perf_counter()
-            with frame_bar(f"analysing {name}", reader) as progress:
-                decided = analyse(reader, analysers, progress=progress)
-                results: dict[str, Any] = {
-                    one: Items(found) if isinstance(found, Iterator) else found for one, found in decided.items()
-                }
-            took = time.perf_counter() - begun
-            cues, shots = results.get("cues", ()), results.get("shots", ())
-            rows = segments(reader.info.clock, cues=cues, shots=shots)
-            target.mkdir(parents=True, exist_ok=True)
-            _write_results(name, target, reader, parts, results, rows)
-            if sheet and (found := [row for row in rows if row.group == "shot"]):
-                from openrek.cli.video_pictures import shot_sheet
+            _make(target)
+            _analyze(name, target, reader, parts, services, annotate=annotate, sheet=sheet)
+    except (VideoError, UserError) as error:
+        problem = str(error)
+    except OSError as error:  # of reading or writing
+        problem = f"{error.filename or target}: {error.strerror or error}"
+    else:
+        return True
+    console_err.print(f"[red]{escape(name)}[/red]: {escape(problem)}", highlight=False, soft_wrap=True)
+    return False
 
-                shot_sheet(reader, found).save(target / "shots.jpg", quality=88)
-            if annotate:
-                _annotate(name, target, reader, parts, results, rows)
-    except VideoError as error:
-        console_err.print(f"[red]{escape(name)}[/red]: {escape(str(error))}", highlight=False, soft_wrap=True)
-        return False
+
+def _make(folder: Path) -> None:
+    """Make a folder, and see before hours of work whether it can be written to. Raises UserError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written to: {error.strerror or error}") from error
+
+
+def _analyze(
+    name: str,
+    target: Path,
+    reader: "VideoReader",
+    parts: Sequence[Part],
+    services: "Services",
+    *,
+    annotate: bool,
+    sheet: bool,
+) -> None:
+    from openrek.cli.video_exports import Items
+    from openrek.service.video_analysers.base import Looks
+    from openrek.vision.video import analyse
+    from openrek.vision.video.segments import segments
+
+    looks = Looks(services)
+    analysers = [part.analyser(looks, services.settings) for part in parts]
+    begun = time.perf_counter()
+    with frame_bar(f"analysing {name}", reader) as progress:
+        decided = analyse(reader, analysers, progress=progress)
+        results: dict[str, Any] = {
+            one: Items(found) if isinstance(found, Iterator) else found for one, found in decided.items()
+        }
+    took = time.perf_counter() - begun
+    cues, shots = results.get("cues", ()), results.get("shots", ())
+    rows = segments(reader.info.clock, cues=cues, shots=shots)
+    _write_results(name, target, reader, parts, results, rows)
+    if sheet and (found := [row for row in rows if row.group == "shot"]):
+        from openrek.cli.video_pictures import shot_sheet
+
+        shot_sheet(reader, found).save(target / "shots.jpg", quality=88)
+    if annotate:
+        _annotate(name, target, reader, parts, results, rows, services.settings)
     found_items = {part.name: len(results[part.result]) for part in parts if part.marks is not None}
     _report(name, target, reader, rows, found_items, took)
-    return True
 
 
 def _write_results(
@@ -188,7 +216,7 @@ def _write_results(
     results: Mapping[str, Any],
     rows: Sequence["Segment"],
 ) -> None:
-    from openrek.cli.video_exports import chapters_of, csv_of, edl_of, json_of, segment_row, video_row
+    from openrek.cli.video_exports import chapters_of, csv_of, edls_of, json_of, segment_row, video_row
 
     info = reader.info
     document: dict[str, Any] = {"file": name, "video": video_row(info), "skipped_packets": reader.corrupt}
@@ -200,7 +228,8 @@ def _write_results(
     (target / "segments.csv").write_text(csv_of(rows), "utf-8", newline="")
     shots, cues = ([row for row in rows if row.group == group] for group in ("shot", "cue"))
     if shots:
-        (target / "shots.edl").write_text(edl_of(Path(name).stem, name, shots, info.rate), "utf-8", newline="")
+        for number, edl in enumerate(edls_of(Path(name).stem, name, shots, info.rate), 1):
+            (target / (f"shots-{number}.edl" if number > 1 else "shots.edl")).write_text(edl, "utf-8", newline="")
         (target / "chapters.vtt").write_text(chapters_of(shots, info.clock), "utf-8")
     if cues:
         (target / "cues.vtt").write_text(chapters_of(cues, info.clock), "utf-8")
@@ -213,14 +242,17 @@ def _annotate(
     parts: Sequence[Part],
     results: Mapping[str, Any],
     rows: Sequence["Segment"],
+    settings: "Settings",
 ) -> None:
-    from openrek.cli.video_pictures import annotated_copy
+    from openrek.cli.video_pictures import Layer, annotated_copy
     from openrek.vision.video.timecode import Timecode
 
-    marks: dict[int, list[VideoMark]] = {}
-    for part in parts:
-        for frame, mark in part.frame_marks(results[part.result], reader.info):
-            marks.setdefault(frame, []).append(mark)
+    info = reader.info
+    layers = [
+        Layer(info.clock, settings.exact(part.step), part.frame_marks(results[part.result], info), tracked=part.tracked)
+        for part in parts
+        if part.marks is not None
+    ]
     code = Timecode.of(reader.info.rate)
     groups = [
         ([row.start_frame for row in group], group)
@@ -233,11 +265,10 @@ def _annotate(
             place = bisect_right(starts, frame)
             # neighbouring cues share a frame
             now += [row for row in group[max(0, place - 2) : place] if frame <= row.end_frame]
-        names = [row.kind or f"shot {row.index}" for row in now]
-        return "  ".join([code.format(frame), *dict.fromkeys(names)])
+        return "  ".join([code.format(frame), *dict.fromkeys(row.title for row in now)])
 
     with frame_bar(f"drawing {name}", reader) as progress:
-        annotated_copy(reader, target / "annotated.mp4", caption, marks, round(reader.info.rate / 2), progress)
+        annotated_copy(reader, target / "annotated.mp4", caption, layers, progress)
 
 
 def _report(
@@ -247,22 +278,27 @@ def _report(
     for column in ("segment", "from", "to", "frames", "seconds", "confidence"):
         table.add_column(column, justify="left" if column == "segment" else "right")
     for row in rows:
-        title = row.kind or f"shot {row.index}"
         span = f"{row.start_frame}–{row.end_frame}"
         seconds, confidence = f"{row.duration_ms / 1000:.2f}", f"{row.confidence * 100:.0f}%"
-        table.add_row(title, row.start_timecode, row.end_timecode, span, seconds, confidence)
+        table.add_row(row.title, row.start_timecode, row.end_timecode, span, seconds, confidence)
     if rows:
         console.print(table)
     for kind, count in items.items():
-        console.print(f"{kind}: {count} {'item' if count == 1 else 'items'}", highlight=False)
-    speed = reader.info.duration_ms / 1000 / took if took else 0.0
+        console.print(f"{kind}: {counted(count, 'item')}", highlight=False)
     damage = f"; {counted(reader.corrupt, 'damaged packet')} skipped" if reader.corrupt else ""
     console.print(
-        f"{reader.info.frames} frames in {took:.1f} s, {speed:.0f} times real time{damage}; results in {target}",
+        f"{counted(reader.info.frames, 'frame')} in {took:.1f} s, {times_real_time(reader.info.duration_ms, took)}"
+        f"{damage}; results in {target}",
         markup=False,
         highlight=False,
         soft_wrap=True,
     )
+
+
+def times_real_time(duration_ms: int, took: float) -> str:
+    """How fast a video was gone through. took: seconds, more than 0."""
+    speed = duration_ms / 1000 / took
+    return f"{speed:.{0 if speed >= 10 else 1 if speed >= 0.95 else 2}f} times real time"
 
 
 @contextmanager

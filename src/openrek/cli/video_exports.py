@@ -20,7 +20,7 @@ _COLUMNS = (
     *("start_ms", "end_ms", "duration_ms", "start_timecode", "end_timecode", "duration_timecode"),
 )
 _REEL = "AX"
-_MOST_EVENTS = 9999
+_MOST_EVENTS = 999
 
 
 class Items:
@@ -85,20 +85,27 @@ def csv_of(segments: Iterable["Segment"]) -> str:
     return text.getvalue()
 
 
-def edl_of(title: str, clip: str, shots: Sequence["Segment"], rate: Fraction) -> str:
-    """A CMX 3600 edit decision list: one cut event a shot, source and record at the shot's own place.
+def edls_of(title: str, clip: str, shots: Sequence["Segment"], rate: Fraction) -> Iterator[str]:
+    """CMX 3600 edit decision lists: one cut event a shot, source and record at the shot's own place.
 
-    Its out points are exclusive, as the format wants; what lies in a soft transition is left out of the events.
+    Its out points are exclusive, as the format wants; what lies in a soft transition is left out of the events. The
+    format numbers events with three digits, so that more shots go on in further lists.
     """
     from openrek.vision.video.timecode import Timecode
 
     code = Timecode.of(rate)
-    lines = [f"TITLE: {title[:70]}", f"FCM: {'DROP FRAME' if code.dropped else 'NON-DROP FRAME'}", ""]
-    for number, shot in enumerate(shots[:_MOST_EVENTS], 1):
-        start, end = code.format(shot.start_frame), code.format(shot.end_frame + 1)
-        lines.append(f"{number:03}  {_REEL:<8} V     C        {start} {end} {start} {end}")
-        lines.append(f"* FROM CLIP NAME: {clip}")
-    return "\r\n".join([*lines, ""])
+    for first in range(0, len(shots), _MOST_EVENTS):
+        part = f" ({first // _MOST_EVENTS + 1})" if first else ""
+        lines = [
+            f"TITLE: {title[: 70 - len(part)]}{part}",
+            f"FCM: {'DROP FRAME' if code.dropped else 'NON-DROP FRAME'}",
+            "",
+        ]
+        for number, shot in enumerate(shots[first : first + _MOST_EVENTS], 1):
+            start, end = code.format(shot.start_frame), code.format(shot.end_frame + 1)
+            lines.append(f"{number:03}  {_REEL:<8} V     C        {start} {end} {start} {end}")
+            lines.append(f"* FROM CLIP NAME: {clip}")
+        yield "\r\n".join([*lines, ""])
 
 
 def chapters_of(segments: Sequence["Segment"], clock: "Clock") -> str:
@@ -108,8 +115,8 @@ def chapters_of(segments: Sequence["Segment"], clock: "Clock") -> str:
         end = clock.timestamp_ms(segment.end_frame + 1) if segment.end_frame + 1 < clock.count else clock.end_ms
         if segment.group == "cue" and number < len(segments):
             end = segments[number].start_ms  # neighbouring cues share a frame, chapters a moment
-        title = segment.kind or f"Shot {(segment.index or 0) + 1}"
-        lines += [str(number), f"{_moment(segment.start_ms)} --> {_moment(max(end, segment.start_ms + 1))}", title, ""]
+        span = f"{_moment(segment.start_ms)} --> {_moment(max(end, segment.start_ms + 1))}"
+        lines += [str(number), span, segment.title, ""]
     return "\n".join(lines)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from openrek.cli.video_pictures import VideoMark
+from openrek.cli.video_pictures import Box, VideoMark
 
 if TYPE_CHECKING:
     from openrek.service.video_analysers.base import Looks
@@ -15,21 +15,23 @@ if TYPE_CHECKING:
 Item = Mapping[str, Any]
 """A result: an item of the Get operation's list, by the members' names."""
 
-Box = tuple[float, float, float, float]
-
 
 @dataclass(frozen=True, slots=True)
 class Part:
     """One thing to look for.
 
-    analyser: makes it; its imports wait until then. marks: what to draw of one item, where its result has items.
+    analyser: makes it; its imports wait until then. step: the setting of the seconds between the frames it looks at,
+    where it does not look at all of them. marks: what to draw of one item, where its result has items.
     """
 
     name: str
     analyser: "Callable[[Looks, Settings], Analyser]"
+    step: str = ""
     marks: Callable[[Item], Iterable[VideoMark]] | None = None
     called: str | None = None
     """The analyser's own name, where it is another one."""
+    tracked: bool = False
+    """Whether the key of a mark names one thing through the video."""
 
     @property
     def result(self) -> str:
@@ -81,7 +83,7 @@ def _people(looks: "Looks", settings: "Settings") -> "Analyser":
 def _text(looks: "Looks", settings: "Settings") -> "Analyser":
     from openrek.service.video_analysers.text import TextSamples
 
-    return TextSamples(looks, settings.exact("label_step"))
+    return TextSamples(looks, settings.exact("text_step"))
 
 
 def _moderation(looks: "Looks", settings: "Settings") -> "Analyser":
@@ -135,11 +137,11 @@ PARTS: Mapping[str, Part] = {
     for part in (
         Part("shots", _shots),
         Part("cues", _cues),
-        Part("labels", _labels, _label_marks),
-        Part("faces", _faces, _face_marks),
-        Part("people", _people, _person_marks, "persons"),
-        Part("text", _text, _text_marks),
-        Part("moderation", _moderation, _moderation_marks),
+        Part("labels", _labels, "label_step", _label_marks),
+        Part("faces", _faces, "face_step", _face_marks),
+        Part("people", _people, "face_step", _person_marks, "persons", tracked=True),
+        Part("text", _text, "text_step", _text_marks),
+        Part("moderation", _moderation, "label_step", _moderation_marks),
     )
 }
 """By name. Shots and cues become segments; what others find becomes rows of their own."""

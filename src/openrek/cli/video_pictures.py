@@ -1,7 +1,8 @@
 """Pictures of an analysed video: a contact sheet of its shots, and a copy with everything that was found drawn in."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,11 @@ from openrek.cli.tiles import EMPTY, MOST_TILES, TILE, Tile, draw_tiles
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from openrek.vision.video.clock import Clock
     from openrek.vision.video.reader import VideoReader
     from openrek.vision.video.segments import Segment
+
+Box = tuple[float, float, float, float]
 
 _LONGEST = 1280
 _COLOURS = ((255, 196, 0), (0, 200, 255), (255, 90, 80), (90, 220, 90), (220, 120, 255), (255, 140, 30), (0, 210, 170))
@@ -29,7 +33,46 @@ class VideoMark:
 
     text: str
     key: str
-    box: tuple[float, float, float, float] | None = None
+    box: Box | None = None
+
+
+class Layer:
+    """What one analyser found, to be drawn on every frame: marks stay until it looks again."""
+
+    def __init__(
+        self, clock: "Clock", step: Fraction, found: Iterable[tuple[int, VideoMark]], *, tracked: bool = False
+    ) -> None:
+        """step: seconds between the frames it looked at. found: (frame, mark). tracked: whether a key names one thing,
+        whose box then moves from where it was seen to where it is seen next."""
+        from openrek.vision.video.analysis import sampled
+
+        self._clock = clock
+        self._tracked = tracked
+        self._samples = [frame for frame in range(clock.count) if sampled(clock, frame, step)]
+        self._marks: dict[int, list[VideoMark]] = {}
+        for frame, mark in found:
+            self._marks.setdefault(frame, []).append(mark)
+
+    def at(self, frame: int) -> Sequence[VideoMark]:
+        """What is to be drawn on a frame."""
+        place = bisect_right(self._samples, frame)
+        seen = self._samples[place - 1]
+        marks = self._marks.get(seen, [])
+        if not self._tracked or not marks or frame == seen or place == len(self._samples):
+            return marks
+        following = self._samples[place]
+        begin, now, end = (self._clock.timestamp_ms(each) for each in (seen, frame, following))
+        share = (now - begin) / max(1, end - begin)
+        later = {mark.key: mark.box for mark in self._marks.get(following, ())}
+        return [replace(mark, box=_between(mark.box, later.get(mark.key), share)) for mark in marks]
+
+
+def _between(here: Box | None, there: Box | None, share: float) -> Box | None:
+    """The box that has gone this share of the way; it stays where it is without an end of the way."""
+    if here is None or there is None:
+        return here
+    left, top, width, height = (a + share * (b - a) for a, b in zip(here, there, strict=True))
+    return left, top, width, height
 
 
 def shot_sheet(reader: "VideoReader", shots: Sequence["Segment"]) -> "Image":
@@ -40,8 +83,7 @@ def shot_sheet(reader: "VideoReader", shots: Sequence["Segment"]) -> "Image":
     spans = [((shot.start_frame + shot.end_frame) // 2, shot.end_frame + 1) for shot in shots]
     for shot, frame in zip(shots, reader.firsts(spans), strict=True):
         picture = _square(frame.rgb(TILE)) if frame is not None else None
-        title = f"{shot.kind or 'shot'} {'' if shot.index is None else shot.index}".strip()
-        tiles.append(Tile(picture, f"{title}  {shot.duration_ms / 1000:.1f} s", shot.start_timecode))
+        tiles.append(Tile(picture, f"{shot.title}  {shot.duration_ms / 1000:.1f} s", shot.start_timecode))
     return draw_tiles(tiles)
 
 
@@ -49,14 +91,12 @@ def annotated_copy(
     reader: "VideoReader",
     target: Path,
     captions: Callable[[int], str],
-    marks: Mapping[int, Sequence[VideoMark]],
-    hold: int,
+    layers: Sequence[Layer],
     progress: Callable[[int], None],
 ) -> None:
     """Write an H.264 copy with captions, boxes and names, without the sound.
 
-    captions: the line of writing of a frame. marks: what was found, by the frame it was found in; it stays drawn for
-    `hold` frames after, since most analysers look at some frames only.
+    captions: the line of writing of a frame; layers: what is drawn on it.
     """
     import av
 
@@ -68,16 +108,11 @@ def annotated_copy(
         stream = copy.add_stream("libx264", rate=reader.info.rate.limit_denominator(65535), options={"crf": "20"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.time_base = Fraction(1, 90000)
-        current: Sequence[VideoMark] = ()
-        since = 0
         last = -1
         for frame in reader.frames():
-            if frame.index in marks:
-                current, since = marks[frame.index], frame.index
-            elif frame.index - since > hold:
-                current = ()
+            marks = [mark for layer in layers for mark in layer.at(frame.index)]
             pixels = cv2.resize(frame.rgb(max(width, height)), (width, height), interpolation=cv2.INTER_AREA)
-            drawn = _draw(np.ascontiguousarray(pixels, np.uint8), captions(frame.index), current)
+            drawn = _draw(np.ascontiguousarray(pixels, np.uint8), captions(frame.index), marks)
             shown = av.VideoFrame.from_ndarray(drawn, format="rgb24")
             last = max(last + 1, int(frame.time * 90000))
             shown.pts, shown.time_base = last, Fraction(1, 90000)

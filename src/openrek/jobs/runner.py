@@ -84,7 +84,7 @@ class TaskRunner:
         if info.duration_ms > longest * 1000:
             raise JobFailedError(
                 f"Video length in seconds: {info.duration_ms / 1000:g} is more than the maximum limit of: {longest:g} "
-                "seconds."
+                "seconds (OPENREK_MAX_VIDEO_SECONDS)."
             )
         chunks = [
             {"start": chunk.start, "stop": chunk.stop} for chunk in video.reader.chunks(self._settings.chunk_seconds)

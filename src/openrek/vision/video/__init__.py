@@ -16,7 +16,7 @@ from openrek.vision.video.errors import (
     UnsupportedCodecError,
     UnsupportedFormatError,
     VideoError,
-    VideoTooLongError,
+    VideoTooLargeError,
 )
 from openrek.vision.video.frame import Frame
 from openrek.vision.video.info import AudioStream, VideoInfo, check_profile
@@ -36,7 +36,7 @@ __all__ = [
     "VideoError",
     "VideoInfo",
     "VideoReader",
-    "VideoTooLongError",
+    "VideoTooLargeError",
     "analyse",
     "check_profile",
     "observe",

@@ -25,5 +25,5 @@ class UnsupportedCodecError(VideoError):
     """The video stream's codec is unknown, or not one of those asked for."""
 
 
-class VideoTooLongError(VideoError):
-    """The video plays longer, or its picture is larger, than the limit."""
+class VideoTooLargeError(VideoError):
+    """The video's picture is larger than the limit."""

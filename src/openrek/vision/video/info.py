@@ -4,11 +4,10 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from openrek.vision.video.clock import Clock
-from openrek.vision.video.errors import UnsupportedCodecError, UnsupportedFormatError, VideoTooLongError
+from openrek.vision.video.errors import UnsupportedCodecError, UnsupportedFormatError
 from openrek.vision.video.sound import Loudness
 
 _AWS_CONTAINERS = frozenset({"mov", "mp4", "avi"})
-_AWS_HOURS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +59,11 @@ class VideoInfo:
 
 
 def check_profile(info: VideoInfo, aws: bool = True) -> None:
-    """Hold a video to Rekognition's limits: H.264 in MP4, MOV or AVI, at most six hours.
+    """Hold a video to Rekognition's formats: H.264 in MP4, MOV or AVI.
 
-    aws: False accepts every container and codec that FFmpeg reads, of any length.
+    aws: False accepts every container and codec that FFmpeg reads. How long a video may be is the caller's to say.
     A sound track in another codec than AAC is accepted: nothing but the silence of black frames depends on it.
-    Raises UnsupportedFormatError, UnsupportedCodecError or VideoTooLongError.
+    Raises UnsupportedFormatError or UnsupportedCodecError.
     """
     if not aws:
         return
@@ -72,5 +71,3 @@ def check_profile(info: VideoInfo, aws: bool = True) -> None:
         raise UnsupportedFormatError(f"the container is {info.format}; MP4 and MOV are supported")
     if info.codec != "h264":
         raise UnsupportedCodecError(f"the video codec is {info.codec}; h264 is supported")
-    if info.duration_ms > _AWS_HOURS * 3_600_000:
-        raise VideoTooLongError(f"the video lasts {info.duration_ms} ms; at most {_AWS_HOURS} hours are analysed")

@@ -35,7 +35,7 @@ from openrek.vision.video.errors import (
     UnreadableVideoError,
     UnsupportedCodecError,
     VideoError,
-    VideoTooLongError,
+    VideoTooLargeError,
 )
 from openrek.vision.video.frame import Frame
 from openrek.vision.video.index import PacketIndex, read_index
@@ -276,7 +276,7 @@ class VideoReader:
                 raise UnsupportedCodecError("the video stream's codec is unknown")
             width, height = stream.width, stream.height
             if width * height > max_pixels:
-                raise VideoTooLongError(
+                raise VideoTooLargeError(
                     f"the video has {width} x {height} pixels a frame; at most {max_pixels:,} are decoded"
                 )
             start = container.start_time or 0

@@ -32,6 +32,11 @@ class Segment:
     duration_timecode: str
 
     @property
+    def title(self) -> str:
+        """For people: the cue's name, or "Shot 1" for the first shot."""
+        return self.kind if self.index is None else f"Shot {self.index + 1}"
+
+    @property
     def frames(self) -> int:
         """Length in frames."""
         return self.end_frame - self.start_frame
