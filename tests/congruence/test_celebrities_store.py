@@ -153,7 +153,7 @@ def test_a_removed_person_leaves_the_results_of_videos(gallery: Celebrities, dat
             found = connection.execute(rows).all()
         return [(row.position, row.sort_text, json.loads(row.item)["Timestamp"]) for row in found]
 
-    assert left("StartCelebrityRecognition") == [(0, other, 1), (1, other, 3), (2, other, 4)]
+    assert left("StartCelebrityRecognition") == [(1, other, 1), (3, other, 3), (4, other, 4)]
     assert len(left("StartLabelDetection")) == 5
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
 from openrek.jobs import (
     JobLimitError,
@@ -16,6 +16,7 @@ from openrek.jobs import (
     LeaseLostError,
     NewJob,
     Row,
+    RowGoneError,
     Status,
     Task,
     TaskQueue,
@@ -261,7 +262,7 @@ def test_a_decision_that_lost_its_lease_leaves_no_rows_behind(database: Database
         queue.decided(dead, rows())
     job = JobStore(database).find(job_id)
     assert job is not None
-    assert JobResults(database).page(job, start=0, limit=10).items == [{"right": True}]
+    assert JobResults(database).page(job, limit=10).items == [{"right": True}]
     assert count(database, job_results) == 1
 
 
@@ -400,7 +401,7 @@ def test_jobs_are_found_listed_and_matched(database: Database) -> None:
     assert [job.job_id for job in store.newest()] == ids[::-1]
     assert [job.job_id for job in store.newest(Status.FAILED)] == [ids[1]]
     assert [job.job_id for job in store.newest(limit=1)] == [ids[2]]
-    assert [job.job_id for job in store.matching(ids[0][:20])] == [ids[0]]
+    assert [job.job_id for job in store.matching(ids[0][:20], limit=2)] == [ids[0]]
     assert store.find(ids[0], operation="StartFaceDetection", account_id=ACCOUNT, region=REGION)
     assert store.find(ids[0], operation="StartLabelDetection") is None
     assert store.find(ids[0], account_id="111111111111") is None
@@ -421,7 +422,8 @@ def test_results_are_paged_in_both_orders_and_views(database: Database) -> None:
     results = JobResults(database)
 
     def walk(**how: Any) -> list[Any]:
-        items, start = [], 0
+        items: list[Any] = []
+        start = None
         while True:
             page = results.page(job, start=start, limit=5, **how)
             items += page.items
@@ -435,8 +437,34 @@ def test_results_are_paged_in_both_orders_and_views(database: Database) -> None:
     assert [item["n"] for item in ordered] == [8, 4, 0, 11, 7, 3, 9, 5, 1, 10, 6, 2]
     assert [item["stretch"] for item in walk(view=View.AGGREGATED)] == names
     assert [item["stretch"] for item in walk(view=View.AGGREGATED, by_key=True)] == ["Bus", "Car", "car", "Ärger"]
-    assert results.page(job, start=0, limit=12).following is None
+    assert results.page(job, limit=12).following is None
     assert results.page(job, start=12, limit=12).items == []
+
+
+@pytest.mark.parametrize("by_key", [False, True])
+def test_a_walk_goes_on_where_rows_are_erased_meanwhile(database: Database, by_key: bool) -> None:
+    job_id = add(database)
+    finish(database, [Row({"n": n}, "abc"[n % 3], float(n)) for n in range(9)])
+    job = JobStore(database).find(job_id)
+    assert job is not None
+    results = JobResults(database)
+    order = [0, 3, 6, 1, 4, 7, 2, 5, 8] if by_key else list(range(9))
+
+    def erase(*numbers: int) -> None:
+        with database.begin() as connection:
+            connection.execute(delete(job_results).where(job_results.c.position.in_(numbers)))
+
+    first = results.page(job, limit=4, by_key=by_key)
+    erase(order[1], order[6])
+    second = results.page(job, start=first.following, limit=4, by_key=by_key)
+    assert [item["n"] for item in first.items + second.items] == [*order[:6], order[7], order[8]]
+    assert second.following is None
+    erase(order[4])
+    if by_key:
+        with pytest.raises(RowGoneError):
+            results.page(job, start=first.following, limit=4, by_key=by_key)
+    else:
+        assert results.page(job, start=first.following, limit=4).items == [{"n": n} for n in (5, 7, 8)]
 
 
 def test_expired_jobs_are_purged_with_all_they_left(

@@ -11,14 +11,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert, update
 from typer.testing import CliRunner, Result
 
 from openrek.cli.common import UserError
 from openrek.cli.main import app
-from openrek.jobs import Job, JobStateError, JobStore, Status
+from openrek.jobs import Job, JobStateError, JobStore, Status, Task
 from openrek.jobs.housekeeping import say_alive
 from openrek.jobs.tasks import TaskQueue
-from tests.jobs_kit import House
+from openrek.store.schema import jobs
+from tests.jobs_kit import ACCOUNT, OPERATION, REGION, House
 
 VIDEO = {"codec": "h264", "width": 96, "height": 64, "rate": 25.0, "duration_ms": 9600}
 TOPIC = "arn:aws:sns:us-east-1:000000000000:done"
@@ -39,6 +41,12 @@ def output(house: House, *arguments: str) -> str:
     result = run(house, *arguments)
     assert result.exit_code == 0, result.exception
     return result.output
+
+
+def claimed(queue: TaskQueue) -> Task:
+    task = queue.claim("w")
+    assert task is not None
+    return task
 
 
 def job(house: House, job_id: str) -> Job:
@@ -90,14 +98,9 @@ def test_damage_is_shown(house: House) -> None:
     job_id = house.submit()
     queue = TaskQueue(house.database, 30.0)
     plan = {"etag": "e", "analysers": {}, "video": VIDEO, "skipped": 1}
-    for step in ("plan", "chunk"):
-        task = queue.claim("w")
-        assert task is not None
-        if step == "plan":
-            queue.planned(task, plan, 240, [{"start": 0, "stop": 240}])
-            assert "1 damaged packet skipped" in output(house, "show", job_id)
-        else:
-            queue.observed(task, b"", 240, skipped=171)
+    queue.planned(claimed(queue), plan, 240, [{"start": 0, "stop": 240}])
+    assert "1 damaged packet skipped" in output(house, "show", job_id)
+    queue.observed(claimed(queue), b"", 240, skipped=171)
     assert "172 damaged packets skipped" in output(house, "show", job_id)
     assert json.loads(output(house, "show", job_id, "--json"))["skipped_packets"] == 172
 
@@ -114,12 +117,50 @@ def test_a_job_is_cancelled_and_tried_again(house: House) -> None:
 
 
 def test_an_unknown_or_doubtful_job_is_refused(house: House) -> None:
-    assert isinstance(run(house, "show", "0000").exception, UserError)
-    for _ in range(20):
-        house.submit()
-    result = run(house, "show", "")
-    assert isinstance(result.exception, UserError)
-    assert "write more of the id" in str(result.exception)
+    only = house.submit()
+    assert isinstance(run(house, "show", "z").exception, UserError)
+    for command in ("cancel", "show", "watch"):
+        refused = run(house, command, "").exception
+        assert isinstance(refused, UserError)
+        assert "an empty id names no job" in str(refused)
+    assert job(house, only).status is Status.IN_PROGRESS
+    with house.database.begin() as connection:
+        connection.execute(update(jobs).values(job_id="ab" + only[2:]))
+        for n in range(20):
+            like = {"account_id": ACCOUNT, "region": REGION, "operation": OPERATION, "parameters": "{}"}
+            new = {"job_id": f"{'cd' if n < 3 else 'ef'}{n:062}", "status": Status.IN_PROGRESS, "created_ms": 0}
+            connection.execute(insert(jobs).values(like | new))
+    for prefix, words in (("cd", "3 jobs begin with cd"), ("ef", "more than 9 jobs begin with ef")):
+        assert str(run(house, "show", prefix).exception) == f"{words}: write more of the id"
+
+
+def test_a_finished_job_has_all_its_frames(house: House) -> None:
+    job_id = house.submit()
+    queue = TaskQueue(house.database, 30.0)
+    plan = {"etag": "e", "analysers": {}, "video": VIDEO}
+    queue.planned(claimed(queue), plan, 240, [{"start": 0, "stop": 240}])
+    assert "0.0% (0 of 240 frames)" in output(house, "show", job_id)
+    queue.observed(claimed(queue), b"", 240)
+    queue.decided(claimed(queue), [])
+    assert "100.0% (240 of 240 frames)" in output(house, "show", job_id)
+    assert json.loads(output(house, "show", job_id, "--json"))["frames_done"] == 240
+
+
+def test_the_list_fits_a_narrow_terminal(house: House) -> None:
+    for operation in ("StartCelebrityRecognition", "StartSegmentDetection"):
+        house.submit("a film with a rather long name.mp4", operation=operation)
+    narrow = {"COLUMNS": "80"}
+    text = CliRunner().invoke(app, ["jobs", "list", "--home", str(house.settings.home)], env=narrow).output
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 80
+    for operation in ("CelebrityRecognition", "Segment"):
+        (row,) = [line for line in lines if operation in line]
+        assert re.search(rf"^ ?[0-9a-f]{{12}} +{operation} +IN_PROGRESS +0% +\d\d-\d\d \d\d:\d\d +- +\S", row)
+
+
+def test_watching_nothing_says_so(house: House) -> None:
+    assert output(house, "watch") == "no job is in progress\n"
+    assert output(house, "watch", "--json") == ""
 
 
 def test_topics_that_are_no_json_are_refused_in_a_sentence(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ import io
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from openrek.jobs import Job, JobFailedError, JobResults, JobStore, Status, View
-from openrek.jobs.records import PLAN
+from openrek.jobs import Job, JobFailedError, JobResults, JobStore, LeaseLostError, Row, Status, View
+from openrek.jobs.records import PLAN, OpenVideo
 from openrek.jobs.runner import TaskRunner, join, part
 from openrek.jobs.sources import SPARE_BYTES, VideoSources
 from openrek.jobs.tasks import TaskQueue
@@ -72,9 +73,9 @@ def test_a_job_succeeds_with_every_frame_once(house: House) -> None:
         "color_range": "LIMITED",
         "audio": [],
     }
-    page = JobResults(house.database).page(done, start=0, limit=1000)
+    page = JobResults(house.database).page(done, limit=1000)
     assert [item["Frame"] for item in page.items] == list(range(60))
-    view = JobResults(house.database).page(done, start=0, limit=1000, view=View.AGGREGATED)
+    view = JobResults(house.database).page(done, limit=1000, view=View.AGGREGATED)
     assert [item["Frame"] for item in view.items] == list(range(0, 60, 10))
 
 
@@ -362,8 +363,16 @@ def test_a_remote_video_is_copied_once_and_forgotten(house: House, tmp_path: Pat
             assert file.read() == clip.read_bytes()
             file.seek(0)
     assert store.reads == 1
-    sources.forget("videos", "clip.mp4", None, info.etag)
-    assert [path.name for path in (tmp_path / "copies").iterdir() if path.suffix != ".lock"] == []
+    needs = OpenVideo("j", "videos", "clip.mp4", None, info.etag)
+    for wanted in (needs, replace(needs, etag=None)):  # the second one is not planned yet
+        sources.tidy([wanted])
+        assert len(copies(tmp_path / "copies")) == 1
+    sources.tidy([replace(needs, etag="another"), replace(needs, key="another")])
+    assert copies(tmp_path / "copies") == []
+
+
+def copies(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.suffix != ".lock"]
 
 
 def test_a_job_on_a_remote_video(house: House) -> None:
@@ -371,8 +380,43 @@ def test_a_job_on_a_remote_video(house: House) -> None:
     job_id = house.submit()
     house.work()
     assert job(house, job_id).status is Status.SUCCEEDED
-    copies = house.settings.video_folder
-    assert [path.name for path in copies.iterdir() if path.suffix != ".lock"] == []
+    assert copies(house.settings.video_folder) == []
+
+
+def test_jobs_on_one_remote_video_share_its_copy(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("openrek.jobs.runner.OPEN_VIDEOS", 1)
+    house.objects = store = Remote(house.settings.home / "buckets")
+    ids = [house.submit() for _ in range(3)]
+    house.work()
+    assert [job(house, one).status for one in ids] == [Status.SUCCEEDED] * 3
+    assert store.reads == 1
+    assert copies(house.settings.video_folder) == []
+
+
+def test_a_failed_job_leaves_no_copy(house: House, tmp_path: Path) -> None:
+    make_clip(tmp_path / "other.mp4", 20, codec="mpeg4")
+    house.objects.put("videos", "other.mp4", tmp_path / "other.mp4")
+    house.objects = store = Remote(house.settings.home / "buckets")
+    job_id = house.submit("other.mp4")
+    house.work()
+    assert "mpeg4" in (job(house, job_id).message or "")
+    assert store.reads == 1
+    assert copies(house.settings.video_folder) == []
+
+
+def test_a_cancelled_job_leaves_no_copy(house: House) -> None:
+    house.objects = Remote(house.settings.home / "buckets")
+    store, worker = JobStore(house.database), house.worker()
+    one, other = house.submit(), house.submit()
+    assert worker.work_once()
+    assert worker.work_once()
+    store.cancel(one)
+    worker._sources.sweep(store.open_videos())  # as workers do once a minute
+    assert len(copies(house.settings.video_folder)) == 1
+    store.cancel(other)
+    worker._sources.sweep(store.open_videos())
+    assert copies(house.settings.video_folder) == []
+    worker.close()
 
 
 def test_a_job_whose_store_fails_for_a_moment_is_tried_again(house: House) -> None:
@@ -421,11 +465,34 @@ def test_idle_copies_are_swept(house: House, tmp_path: Path, monkeypatch: pytest
     _, sources, info = remote(house, tmp_path)
     with sources.open("videos", "clip.mp4", None, info.etag, lambda: None):
         pass
-    sources.sweep()
+    _, others, _ = remote(house, tmp_path)  # of a worker that did not open it
+    others.sweep([])
     assert len(list((tmp_path / "copies").iterdir())) == 2
     monkeypatch.setattr("openrek.jobs.sources.IDLE_SECONDS", -1.0)
-    sources.sweep()
+    others.sweep([OpenVideo("j", "videos", "clip.mp4", None, info.etag)])
+    assert len(copies(tmp_path / "copies")) == 1
+    others.sweep([])
     assert list((tmp_path / "copies").iterdir()) == []
+
+
+def test_what_a_cancelled_decision_wrote_goes_with_the_job(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("openrek.jobs.tasks.ROWS_AT_ONCE", 3)
+    job_id = house.submit()
+    store, queue = JobStore(house.database), TaskQueue(house.database, 30.0)
+    house.work(steps=4)
+    task = queue.claim("w")
+    assert task is not None
+
+    def rows() -> Iterator[Row]:
+        for n in range(9):
+            if n == 6:
+                assert len(stored(house, job_id)) == 6
+                store.cancel(job_id)
+            yield Row({"n": n})
+
+    with pytest.raises(LeaseLostError):
+        queue.decided(task, rows())
+    assert stored(house, job_id) == []
 
 
 def test_blobs_are_joined_and_parted() -> None:

@@ -25,6 +25,9 @@ JobArgument = Annotated[str, typer.Argument(help="A job's id, or enough of its b
 SHORT = 12
 """Characters of a job's id in tables: enough to name it."""
 
+MOST_NAMED = 9
+"""Jobs with one beginning that are counted."""
+
 COLOURS = {"IN_PROGRESS": "cyan", "SUCCEEDED": "green", "FAILED": "red"}
 
 
@@ -50,18 +53,19 @@ def list_jobs(
         typer.echo(json.dumps({"jobs": [_facts(job) for job in jobs], "workers": [_plain(one) for one in workers]}))
         return
     table = Table(box=None, header_style="dim")
-    for column in ("job", "operation", "video", "status", "done", "created", "took"):
-        table.add_column(column, justify="right" if column in ("done", "took") else "left", overflow="fold")
+    for column in ("job", "operation", "status", "done", "created", "took"):
+        table.add_column(column, justify="right" if column in ("done", "took") else "left", no_wrap=True)
+    table.add_column("video", overflow="fold")  # what is left of the line
     for job in jobs:
         video = job.video.get("S3Object", {})
         table.add_row(
             job.job_id[:SHORT],
-            job.operation.removeprefix("Start"),
-            escape(f"{video.get('Bucket')}/{video.get('Name')}"),
+            job.operation.removeprefix("Start").removesuffix("Detection"),
             _coloured(job),
             f"{job.share:.0%}",
-            _moment(job.created_ms),
+            _moment(job.created_ms, "%m-%d %H:%M"),
             _took(job),
+            escape(f"{video.get('Bucket')}/{video.get('Name')}"),
         )
     console.print(table if jobs else "[dim]no jobs[/]")
     if workers:
@@ -90,7 +94,10 @@ def show(job: JobArgument, home: HomeOption = None, as_json: JsonOption = False)
     table.add_row("status", _coloured(found))
     if found.message:
         table.add_row("message", escape(found.message))
-    table.add_row("done", f"{found.share:.1%} ({found.frames_done} of {found.frames} frames)" if found.frames else "0%")
+    share = f"{found.share:.1%}"
+    table.add_row(
+        "done", f"{share} ({found.frames_done:,} of {counted(found.frames, 'frame')})" if found.plan else share
+    )
     table.add_row("chunks", f"{found.chunks_done} of {found.chunks}")
     table.add_row("priority", str(found.priority))
     for name, value in (
@@ -114,7 +121,8 @@ def show(job: JobArgument, home: HomeOption = None, as_json: JsonOption = False)
         more = f": {notice.error}" if notice.error else ""
         table.add_row(
             "notification",
-            f"[{colour}]{notice.state}[/] to {escape(notice.topic)} after {notice.attempts} attempts{escape(more)}",
+            f"[{colour}]{notice.state}[/] to {escape(notice.topic)} after {counted(notice.attempts, 'attempt')}"
+            f"{escape(more)}",
         )
     console.print(table)
 
@@ -130,7 +138,10 @@ def cancel(job: JobArgument, home: HomeOption = None) -> None:
 
 @app.command()
 def retry(job: JobArgument, home: HomeOption = None) -> None:
-    """Begin a failed job anew, under the same id; its end will be published again."""
+    """Begin a failed job anew, under the same id; its end will be published again.
+
+    The limit of open jobs is for requests: an order of yours is not refused for it.
+    """
     _, database = _open(home)
     found = _find(database, job)
     _store(database).retry(found.job_id)
@@ -159,9 +170,15 @@ def watch(
     """Follow jobs until they have ended. With --json, a line whenever something has changed."""
     _, database = _open(home)
     store = _store(database)
-    ids = [_find(database, job).job_id] if job else [one.job_id for one in store.newest(_open_status(), limit=50)]
+    if job is None:
+        ids = [one.job_id for one in store.newest(_open_status(), limit=50)]
+    else:
+        ids = [_find(database, job).job_id]
     if as_json:
         _follow_lines(store, ids)
+        return
+    if not ids:
+        console.print("[dim]no job is in progress[/]")
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, TextColumn("{task.fields[state]}"), console=console) as bars:
@@ -225,11 +242,14 @@ def _open_status() -> Any:
 
 
 def _find(database: "Database", prefix: str) -> "Job":
-    found = _store(database).matching(prefix)
+    if not prefix:
+        raise UserError("an empty id names no job: write some of it, as `openrek jobs list` shows it")
+    found = _store(database).matching(prefix, limit=MOST_NAMED + 1)
     if not found:
         raise UserError(f"there is no job {prefix}")
     if len(found) > 1:
-        raise UserError(f"{len(found)} jobs begin with {prefix}: write more of the id")
+        many = f"more than {MOST_NAMED}" if len(found) > MOST_NAMED else f"{len(found)}"
+        raise UserError(f"{many} jobs begin with {prefix}: write more of the id")
     return found[0]
 
 
@@ -279,10 +299,10 @@ def _coloured(job: "Job") -> str:
     return f"[{COLOURS[job.status]}]{job.status}[/]"
 
 
-def _moment(milliseconds: int | None) -> str:
+def _moment(milliseconds: int | None, form: str = "%Y-%m-%d %H:%M:%S") -> str:
     if milliseconds is None:
         return "-"
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).astimezone().strftime(form)
 
 
 def _took(job: "Job") -> str:

@@ -6,7 +6,7 @@ observations in frame order. See `docs/decisions/0013-*.md` for why, and `openre
 operation says what it looks for.
 """
 
-from openrek.jobs.errors import JobFailedError, JobLimitError, JobStateError, LeaseLostError
+from openrek.jobs.errors import JobFailedError, JobLimitError, JobStateError, LeaseLostError, RowGoneError
 from openrek.jobs.records import Job, NewJob, Notice, Row, Status, Task, View
 from openrek.jobs.results import JobResults, Page
 from openrek.jobs.runner import JobAnalysis
@@ -26,6 +26,7 @@ __all__ = [
     "Notice",
     "Page",
     "Row",
+    "RowGoneError",
     "Status",
     "Task",
     "TaskQueue",

@@ -20,3 +20,7 @@ class JobFailedError(Exception):
 
 class LeaseLostError(Exception):
     """The task is no longer this worker's: the job was cancelled, or others took the worker for dead."""
+
+
+class RowGoneError(Exception):
+    """The row of a result with which a page would begin was erased meanwhile."""

@@ -29,7 +29,7 @@ def keep_house(jobs: JobStore, sources: VideoSources, settings: Settings, stoppi
             purged = jobs.purge(settings.job_retention)
             if purged:
                 log.info("purged %d jobs", purged)
-            sources.sweep()
+            sources.sweep(jobs.open_videos())
         except (StoreError, OSError) as error:
             log.error("housekeeping: %s", error)
         if stopping.wait(pause):

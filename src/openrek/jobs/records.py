@@ -83,8 +83,19 @@ class Job:
     def share(self) -> float:
         """How much of the video has been looked at, 0..1."""
         if self.status is Status.SUCCEEDED:
-            return 1.0
+            return 1.0  # also of a video without a frame
         return min(self.frames_done / self.frames, 1.0) if self.frames else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class OpenVideo:
+    """The object that a job in progress looks at; the etag is None until it is planned."""
+
+    job_id: str
+    bucket: str
+    key: str
+    version: str | None
+    etag: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """One task of a job, done: the video planned, a chunk observed, or the result decided."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -64,6 +64,11 @@ class TaskRunner:
             self._close(task.job)  # it may not be tried again, or not here
             raise
 
+    def keep(self, job_ids: Collection[str]) -> None:
+        """Close the videos of all jobs but these: what is open keeps its place on the disk."""
+        for key in [key for key in self._videos if key[0] not in job_ids]:
+            self._videos.pop(key).close()
+
     def close(self) -> None:
         """Close the videos that are still open."""
         while self._videos:
@@ -115,8 +120,7 @@ class TaskRunner:
         analysers = self._analysers(task)
         if analysers is None:
             return
-        etag = task.job.plan["etag"]
-        reader = self._video(task.job, etag, tick).reader
+        reader = self._video(task.job, task.job.plan["etag"], tick).reader
         info = reader.info_with_loudness() if any(one.hears for one in analysers) else reader.info
 
         def observed(name: str) -> Iterator[tuple[int, Any]]:
@@ -134,7 +138,6 @@ class TaskRunner:
         rows = self._analysis(task.job).rows(task.job, info, decisions)
         self._queue.decided(task, ticking(rows))
         self._close(task.job)
-        self._sources.forget(*_object(task.job), etag)
 
     # --- what they need ---------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, Select, delete, func, insert, select, te
 
 from openrek.jobs.errors import JobLimitError, JobStateError
 from openrek.jobs.notices import note_finish
-from openrek.jobs.records import PLAN, Job, NewJob, Status, Worker, task_name
+from openrek.jobs.records import PLAN, Job, NewJob, OpenVideo, Status, Worker, task_name
 from openrek.store.database import Database
 from openrek.store.schema import job_notices, job_results, job_tasks, job_workers, jobs, now_ms
 
@@ -79,9 +79,9 @@ class JobStore:
             row = connection.execute(statement).one_or_none()
         return None if row is None else job_of(row)
 
-    def matching(self, prefix: str) -> list[Job]:
-        """The jobs whose id begins with these characters, at most ten."""
-        statement = job_rows().where(jobs.c.job_id >= prefix, jobs.c.job_id < prefix + "~").limit(10)
+    def matching(self, prefix: str, *, limit: int) -> list[Job]:
+        """The jobs whose id begins with these characters, at most so many."""
+        statement = job_rows().where(jobs.c.job_id >= prefix, jobs.c.job_id < prefix + "~").limit(limit)
         with self._database.read() as connection:
             return [job_of(row) for row in connection.execute(statement)]
 
@@ -92,6 +92,18 @@ class JobStore:
             statement = statement.where(jobs.c.status == status)
         with self._database.read() as connection:
             return [job_of(row) for row in connection.execute(statement)]
+
+    def open_videos(self) -> list[OpenVideo]:
+        """What the jobs in progress look at."""
+        statement = select(jobs.c.job_id, jobs.c.parameters, jobs.c.plan).where(jobs.c.status == Status.IN_PROGRESS)
+        with self._database.read() as connection:
+            rows = connection.execute(statement).all()
+        found = []
+        for row in rows:
+            named = orjson.loads(row.parameters).get("Video", {}).get("S3Object", {})
+            etag = orjson.loads(row.plan)["etag"] if row.plan else None
+            found.append(OpenVideo(row.job_id, named.get("Bucket"), named.get("Name"), named.get("Version"), etag))
+        return found
 
     def workers(self, *, alive_ms: int) -> list[Worker]:
         """The workers that gave a sign of life in the last `alive_ms` milliseconds, and what they are at."""
@@ -129,7 +141,11 @@ class JobStore:
             end_job(connection, job, Status.FAILED, CANCELLED)
 
     def retry(self, job_id: str) -> None:
-        """Begin a failed job anew; its end will be published again. Raises JobStateError."""
+        """Begin a failed job anew; its end will be published again. Raises JobStateError.
+
+        It is open from then on, but not refused where an account has many open jobs: that limit is for requests, and
+        this is an operator's order.
+        """
         with self._database.begin() as connection:
             job = _locked(connection, job_id)
             if job.status is not Status.FAILED:
@@ -215,13 +231,18 @@ def overwrite_deleted(connection: Connection) -> None:
 
 
 def end_job(connection: Connection, job: Job, status: Status, message: str | None = None) -> None:
-    """Give an open job its final status, drop its tasks and put its notice into the outbox: all of it or nothing."""
+    """Give an open job its final status, drop its tasks and put its notice into the outbox: all of it or nothing.
+
+    What a decision that does not come to its end has written of the result goes too.
+    """
     finished = now_ms()
     overwrite_deleted(connection)
     connection.execute(
         update(jobs).where(jobs.c.id == job.number).values(status=status, message=message, finished_ms=finished)
     )
     connection.execute(delete(job_tasks).where(job_tasks.c.job_number == job.number))
+    if status is Status.FAILED:
+        connection.execute(delete(job_results).where(job_results.c.job_number == job.number))
     note_finish(connection, job, status, finished)
 
 
@@ -239,7 +260,10 @@ def read_job(connection: Connection, number: int) -> Job:
 
 
 def job_of(row: Row[Any]) -> Job:
-    """A row of `job_columns` as a Job."""
+    """A row of `job_rows` as a Job."""
+    status = Status(row.status)
+    # the tasks of a job that has ended are gone, and with them what they had done
+    done = row.frames if status is Status.SUCCEEDED else int(row.frames_done or 0)
     return Job(
         number=row.id,
         job_id=row.job_id,
@@ -248,11 +272,11 @@ def job_of(row: Row[Any]) -> Job:
         region=row.region,
         parameters=orjson.loads(row.parameters),
         priority=row.priority,
-        status=Status(row.status),
+        status=status,
         message=row.message,
         plan=orjson.loads(row.plan) if row.plan else {},
         frames=row.frames,
-        frames_done=int(row.frames_done or 0),
+        frames_done=done,
         chunks=row.chunks,
         chunks_done=row.chunks_done,
         created_ms=row.created_ms,

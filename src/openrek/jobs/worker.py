@@ -128,7 +128,18 @@ class Worker:
             with self._lock:
                 self._task = None
         self._courier.wake()
+        self._tidy()
         return True
+
+    def _tidy(self) -> None:
+        """Close and remove what jobs left that have ended, here or elsewhere."""
+        try:
+            wanted = JobStore(self._database).open_videos()
+        except StoreError as error:
+            log.error("tidying: %s", error)
+            return
+        self._runner.keep({video.job_id for video in wanted})
+        self._sources.tidy(wanted)
 
     def _do(self, task: Task) -> None:
         from openrek.vision.runtime import ModelError

@@ -23,6 +23,7 @@ from sqlalchemy import Connection
 
 from openrek.contract.call import Call
 from openrek.contract.errors import (
+    InvalidPaginationTokenException,
     InvalidParameterException,
     InvalidS3ObjectException,
     LimitExceededException,
@@ -30,7 +31,7 @@ from openrek.contract.errors import (
     ResourceNotFoundException,
     VideoTooLargeException,
 )
-from openrek.jobs import Job, JobAnalysis, JobLimitError, JobResults, JobStore, NewJob, Row, Status, View
+from openrek.jobs import Job, JobAnalysis, JobLimitError, JobResults, JobStore, NewJob, Row, RowGoneError, Status, View
 from openrek.service.idempotency import TOKEN, once, recorded
 from openrek.service.operation import Response, operation
 from openrek.service.services import Services
@@ -205,16 +206,21 @@ def get_page(pair: StoredVideo, request: Mapping[str, Any], call: Call, services
     effective = {"JobId": job.job_id, "SortBy": sort_by, "AggregateBy": aggregate_by}
     question = replace(call, request=effective)
     token = request.get("NextToken")
-    begin = int(services.page_tokens.open(question, token)["start"]) if token else 0
+    begin = int(services.page_tokens.open(question, token)["start"]) if token else None
     if job.status is not Status.SUCCEEDED:
         return response | {pair.member: []}
-    page = JobResults(services.database).page(
-        job,
-        start=begin,
-        limit=min(request.get("MaxResults", LARGEST_PAGE), LARGEST_PAGE),
-        view=View.AGGREGATED if aggregate_by == SEGMENTS else View.FOUND,
-        by_key=bool(pair.sorts) and sort_by != pair.sorts[0],
-    )
+    try:
+        page = JobResults(services.database).page(
+            job,
+            start=begin,
+            limit=min(request.get("MaxResults", LARGEST_PAGE), LARGEST_PAGE),
+            view=View.AGGREGATED if aggregate_by == SEGMENTS else View.FOUND,
+            by_key=bool(pair.sorts) and sort_by != pair.sorts[0],
+        )
+    except RowGoneError as error:
+        raise InvalidPaginationTokenException(
+            "Invalid Pagination Token: what the page begins with was erased; begin without one."
+        ) from error
     if page.following is not None:
         response["NextToken"] = services.page_tokens.seal(question, {"start": page.following})
     return response | pair.metadata(job) | {pair.member: page.items}

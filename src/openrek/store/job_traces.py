@@ -1,12 +1,11 @@
 """What results of video jobs hold of people who are erased."""
 
 import re
-from collections import Counter
 from collections.abc import Set
 from typing import Final
 
 import orjson
-from sqlalchemy import Connection, Select, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, select, update
 
 from openrek.store.schema import job_results, jobs
 
@@ -43,24 +42,16 @@ def forget_matches(connection: Connection, face_ids: Set[str]) -> None:
 
 
 def forget_celebrity(connection: Connection, celebrity_id: str) -> None:
-    """Take the sightings of someone out of what was recognised; those after them move up."""
+    """Take the sightings of someone out of what was recognised; the numbers of other rows stay."""
     table = job_results.c
-    named = select(table.job_number).where(
+    named = select(job_results).where(
         table.job_number.in_(_started_by("StartCelebrityRecognition")),
         table.item.contains(celebrity_id, autoescape=True),
     )
-    for number in connection.execute(named.distinct()).scalars().all():
-        of_job = table.job_number == number
-        rows = connection.execute(select(job_results).where(of_job).order_by(table.view, table.position)).all()
-        connection.execute(delete(job_results).where(of_job))
-        positions: Counter[int] = Counter()
-        kept = []
-        for row in rows:
-            if orjson.loads(row.item)["Celebrity"]["Id"] != celebrity_id:
-                kept.append({**row._mapping, "position": positions[row.view]})
-                positions[row.view] += 1
-        for start in range(0, len(kept), _AT_ONCE):
-            connection.execute(insert(job_results), kept[start : start + _AT_ONCE])
+    for row in connection.execute(named).all():
+        if orjson.loads(row.item)["Celebrity"]["Id"] == celebrity_id:
+            here = table.job_number == row.job_number, table.view == row.view, table.position == row.position
+            connection.execute(delete(job_results).where(*here))
 
 
 def _started_by(operation: str) -> Select[tuple[int]]:
