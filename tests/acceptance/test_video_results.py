@@ -132,7 +132,8 @@ def test_people_of_the_gallery_are_named(side: Side, photos: dict[str, Path], tm
         assert (celebrity["Name"], celebrity["Urls"]) == ("Eileen Collins", ["www.example.org/collins"])
         assert 0 <= celebrity["Confidence"] <= 100
         assert celebrity["Face"].keys() == FACE
-        assert "BoundingBox" in celebrity
+        body, face = celebrity["BoundingBox"], celebrity["Face"]["BoundingBox"]
+        assert body["Width"] * body["Height"] > 2 * face["Width"] * face["Height"]
     keys = [(item["Celebrity"]["Id"], item["Timestamp"]) for item in get(JobId=job_id, SortBy="ID")["Celebrities"]]
     assert keys == sorted(keys)
     with pytest.raises(ClientError) as caught:

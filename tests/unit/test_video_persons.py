@@ -10,14 +10,19 @@ import numpy as np
 import pytest
 
 from openrek.service.services import Services
+from openrek.service.video_analysers import celebrities
 from openrek.service.video_analysers.base import Looks, Member
 from openrek.service.video_analysers.faces import FaceSamples
 from openrek.service.video_analysers.labels import LabelSamples
-from openrek.service.video_analysers.persons import NOBODY, Crowd, FaceSearchSamples, PersonSamples, Seen
+from openrek.service.video_analysers.persons import NOBODY, Crowd, FaceSearchSamples, PersonSamples, Seen, follow
+from openrek.vision.faces import Faces
+from openrek.vision.objects import Objects
 from openrek.vision.runtime import Model
-from openrek.vision.video.analysis import Observations
+from openrek.vision.video.analysis import Interval, Observations
 from openrek.vision.video.clock import regular_clock
+from openrek.vision.video.frame import Frame
 from openrek.vision.video.info import VideoInfo
+from openrek.vision.video.shots import ShotDetector
 from openrek.vision.video.sketch import LOOK_BACK, SIGNATURE
 
 pytest.importorskip("scipy", reason="following people needs SciPy")
@@ -73,6 +78,65 @@ def test_items_come_by_time_and_then_by_path() -> None:
     assert {round(person["BoundingBox"]["Left"], 3) for person in lefts} == {0.1}
     rights = [item["Person"] for item in items if item["Person"]["Index"] == 1]
     assert [("Face" in person) for person in rights] == [n % 2 == 1 for n in range(12) if n != 3]
+
+
+@pytest.mark.parametrize(
+    ("first", "shots", "paths"),
+    [
+        (8, [(0, 4), (14, 29)], [(8, 29)]),  # in sight before a soft transition is over
+        (0, [(0, 4), (14, 29)], [(0, 13), (14, 29)]),
+        (8, [(0, 13), (14, 29)], [(8, 13), (14, 29)]),  # a hard cut
+        (0, [(4, 29)], [(0, 29)]),  # a video that begins with a transition
+    ],
+)
+def test_paths_end_with_their_shot_and_a_transition_belongs_to_the_next(
+    monkeypatch: pytest.MonkeyPatch, first: int, shots: list[tuple[int, int]], paths: list[tuple[int, int]]
+) -> None:
+    found = [Interval("shot", start, end, 1.0) for start, end in shots]
+    monkeypatch.setattr(ShotDetector, "decide", lambda *_: found)
+    seen = observed(30, lambda n: crowd((0.4, np.ones(2))) if n >= first else None)
+    rows = follow(film(30), seen)
+    assert [(rows[rows[:, 1] == one][0, 0], rows[rows[:, 1] == one][-1, 0]) for one in range(rows[:, 1].max() + 1)] == (
+        paths
+    )
+
+
+def faces_at(*boxes: tuple[float, float, float, float]) -> Faces:
+    count = len(boxes)
+    column = np.full(count, 0.9, np.float32)
+    points, angles = np.zeros((count, 5, 2), np.float32), np.zeros((count, 3), np.float32)
+    return Faces(np.array(boxes, np.float32).reshape(count, 4), column, points, angles, column, column)
+
+
+def test_the_box_of_someone_of_the_gallery_is_the_body_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    faces = faces_at((40, 20, 60, 45), (140, 20, 160, 45), (90, 20, 110, 45))
+    bodies = np.array([[20, 10, 80, 100], [120, 10, 180, 100], [85, 5, 120, 100]], np.float32)
+    objects = Objects(bodies, np.array([0.9, 0.9, 0.3], np.float32), np.zeros(3, np.int64), ("person",))
+    searched: list[str] = []
+
+    class Seen:
+        picture = SimpleNamespace(width=200, height=100)
+
+        def __init__(self) -> None:
+            self.faces = faces
+
+        @property
+        def objects(self) -> Objects:
+            searched.append("bodies")
+            return objects
+
+    known: list[tuple[int, dict[str, str], float]] = [(1, {"Id": "b"}, 99.0), (2, {"Id": "c"}, 98.0)]
+    monkeypatch.setattr(celebrities, "recognised", lambda *_: known)
+    looks: Any = SimpleNamespace(search_faces=lambda side: None, of=lambda frame, longest: Seen())
+    analyser = celebrities.CelebritySamples(looks, STEP, cast(Services, None))
+    sure, unsure = analyser.members(cast(Frame, None))
+    assert sure["BoundingBox"] == pytest.approx({"Left": 0.6, "Top": 0.1, "Width": 0.3, "Height": 0.9})
+    assert sure["Face"]["BoundingBox"]["Left"] == pytest.approx(0.7)
+    assert unsure["BoundingBox"] == unsure["Face"]["BoundingBox"]
+    assert searched == ["bodies"]
+    known.clear()
+    assert analyser.members(cast(Frame, None)) == []
+    assert searched == ["bodies"]  # nobody was recognised: bodies are not looked for
 
 
 def test_a_face_is_searched_by_its_own_vector_and_by_its_person_s_mean() -> None:

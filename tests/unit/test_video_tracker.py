@@ -75,3 +75,16 @@ def test_nobody_goes_on_across_a_cut() -> None:
     tracker.cut()
     walk(tracker, [[(100, 200, 0.9)]] * 10, first=10)
     assert [track.samples.tolist() for track in tracker.tracks()] == [list(range(10)), list(range(10, 20))]
+
+
+def test_who_began_just_before_a_cut_may_go_on_across_it() -> None:
+    tracker = Tracker()
+    walk(tracker, [[(100, 200, 0.9)]] * 6)
+    walk(tracker, [[(100, 200, 0.9), (800, 200, 0.9)]] * 4, first=6)
+    tracker.cut(since=6)
+    walk(tracker, [[(100, 200, 0.9), (800, 200, 0.9)]] * 10, first=10)
+    assert [track.samples.tolist() for track in tracker.tracks()] == [
+        list(range(10)),
+        list(range(6, 20)),
+        list(range(10, 20)),
+    ]

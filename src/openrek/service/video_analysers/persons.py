@@ -179,6 +179,23 @@ def see_people(look: Look, embedding: Model | None = None) -> Crowd:
     )
 
 
+def bodies_of(look: Look) -> dict[int, Member]:
+    """BoundingBox members of the bodies that hold faces, by the number of the face. Raises ModelError.
+
+    Bodies that are not surely any are left out.
+    """
+    picture, bodies = look.picture, look.objects.of(PERSON).at_least(SURE)
+    sides = np.tile(np.array([picture.width, picture.height], np.float32), 2)
+    owners = _owners(bodies.boxes, bodies.scores, look.faces)
+    return {int(face): _box(box) for face, box in zip(owners, bodies.boxes / sides, strict=True) if face != NOBODY}
+
+
+def _box(ratios: Floats) -> Member:
+    """A BoundingBox member of xyxy in ratios of the sides."""
+    left, top, right, bottom = (float(value) for value in ratios)
+    return {"Width": right - left, "Height": bottom - top, "Left": left, "Top": top}
+
+
 def _owners(bodies: Floats, scores: Floats, faces: Faces) -> NDArray[np.int64]:
     """(N,) of each body the face that is its own, NOBODY for none; no face has two bodies.
 
@@ -221,10 +238,11 @@ def follow(info: VideoInfo, observations: Iterable[tuple[int, Seen]]) -> NDArray
 
     In the order of time, then of the path's index. Nothing else is kept, so that a long video takes little memory: the
     observations are gone through twice here, and again for what they show of each.
+
+    Paths end with their shot. A soft transition belongs to no shot: who comes into sight during one is of the next.
     """
-    starts = [
-        shot.start for shot in ShotDetector().decide(info, ((number, seen.shot) for number, seen in observations))
-    ]
+    shots = ShotDetector().decide(info, ((number, seen.shot) for number, seen in observations))
+    starts, ends = [shot.start for shot in shots], [-1, *(shot.end for shot in shots)]
     tracker = Tracker()
     shot = 0
     for number, seen in observations:
@@ -232,7 +250,7 @@ def follow(info: VideoInfo, observations: Iterable[tuple[int, Seen]]) -> NDArray
             continue
         now = bisect_right(starts, number)
         if now != shot:
-            tracker.cut()
+            tracker.cut(since=ends[now - 1] + 1)
         shot = now
         tracker.update(number, info.clock.timestamp_ms(number) / 1000, seen.crowd.boxes, seen.crowd.scores)
     rows = [
@@ -257,11 +275,10 @@ def sightings(
 
 
 def _sighting(crowd: Crowd, member: int, index: int, timestamp: int) -> Sighting:
-    left, top, right, bottom = (float(value) for value in crowd.boxes[member])
     face = int(crowd.faces[member])
     person: Member = {"Index": index}
     if crowd.bodies[member] or face == NOBODY:
-        person["BoundingBox"] = {"Width": right - left, "Height": bottom - top, "Left": left, "Top": top}
+        person["BoundingBox"] = _box(crowd.boxes[member])
     else:
         person["BoundingBox"] = crowd.details[face]["BoundingBox"]
     vector = None

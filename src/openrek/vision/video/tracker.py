@@ -120,10 +120,10 @@ class Tracker:
             self._live.append(_begin(places[member], time))
             self._extend(self._live[-1], sample, time, member, places[member], float(scores[member]))
 
-    def cut(self) -> None:
-        """The picture changes to another one: all tracks end."""
-        self._end(self._live)
-        self._live = []
+    def cut(self, since: int | None = None) -> None:
+        """The picture changes to another one: all tracks end, but those that began with sample `since` or later."""
+        self._end([track for track in self._live if since is None or track.samples[0] < since])
+        self._live = [track for track in self._live if since is not None and track.samples[0] >= since]
 
     def _end(self, tracks: Sequence[_Live]) -> None:
         """Keep those that were more than a flicker."""
