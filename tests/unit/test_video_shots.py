@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from openrek.vision.video import VideoReader, analyse
+from openrek.vision.video import VideoReader, analyse, cuts
 from openrek.vision.video.analysis import Interval, observe
 from openrek.vision.video.packing import pack, unpack
 from openrek.vision.video.shots import ShotDetector, Transition, shots_between
+from openrek.vision.video.sketch import Sketches
 from tests.video_kit import encode
 
 Pixels = NDArray[np.uint8]
@@ -129,6 +130,29 @@ def test_a_wipe_is_left_out() -> None:
     assert len(shots) == 2
     assert abs(shots[0][1] - 49) <= 4
     assert abs(shots[1][0] - 74) <= 4
+
+
+def titled(text: str) -> Pixels:
+    card = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    return np.asarray(cv2.putText(card, text, (20, 64), 0, 0.8, (255, 255, 255), 2), np.uint8)
+
+
+def test_a_title_that_is_cut_to_black_ends_a_shot() -> None:
+    black, title = np.zeros((HEIGHT, WIDTH, 3), np.uint8), titled("A RIVER")
+    film = [*[black] * 25, *mixed(black, title, 4), *[title] * 50, *[black] * 20, *pan(1, 40)]
+    assert [start for start, _ in shots_of(film)][1:] == [79, 99]
+
+
+@pytest.mark.parametrize(("before", "slow", "heals"), [(1, 0, False), (3, 0, False), (30, 0, True), (30, 12, False)])
+def test_only_a_picture_that_was_there_for_a_while_comes_back(before: int, slow: int, heals: bool) -> None:
+    """A decoding error comes at once and stands until the shot goes on; a flash like the next shot is no part of it."""
+    whole = view(scene(1))
+    garbled = np.roll(whole, WIDTH // 2, axis=1)
+    film = [*static(2, 20), *[whole] * before, *mixed(whole, garbled, slow), *[garbled] * 20, *[whole] * 20]
+    with VideoReader.open(io.BytesIO(encode(film))) as reader:
+        seen = observe(reader, [ShotDetector()])["shots"]
+    sketches = Sketches(np.array([frame for frame, _ in seen]), [row for _, row in seen])
+    assert cuts.returns(sketches, 0, 40 + before + slow) is heals
 
 
 def test_chunks_and_packing_change_nothing() -> None:

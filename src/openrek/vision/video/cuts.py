@@ -16,6 +16,8 @@ _NEAR = 4
 _MEMORY, _AGAIN, _FROZEN = 90, 0.45, 0.1
 """Frames back in which a picture is known again, if it differs from what it was by at most this share of the change;
 and by how much of 255 frames may differ that stand still."""
+_REPEATED, _ABOUT, _FLAT = 5, 0.6, 4.0
+"""Frames in a row in which it was there about so, which a flash is not; and the contrast of one that can be known."""
 
 
 def suspects(sketches: Sketches) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -34,17 +36,26 @@ def suspects(sketches: Sketches) -> tuple[NDArray[np.int64], NDArray[np.float64]
 
 
 def returns(sketches: Sketches, since: int, p: int) -> bool:
-    """Whether a picture that stood still gives way, at row p, to one of before it, in rows since..p-1 of the same shot.
+    """Whether a picture that came at once and stood still gives way, at row p, to one of before it, in rows since..p-1.
 
     Then what ends at p is no shot but a disturbance in one: decoding errors that last until the next key frame.
     """
     first, last = max(since, p - _MEMORY), p - REACH
-    if last < first or np.nan_to_num(sketches.raw[p - REACH : p]).max() > _FROZEN:
+    raw = np.nan_to_num(sketches.raw[first:p])
+    if last < first or raw[-REACH:].max() > _FROZEN or sketches.contrast[p] < _FLAT:
+        return False
+    moving = np.flatnonzero(raw >= _LEAST_CHANGE)
+    if not len(moving):
+        return False
+    begins = int(moving[-1])
+    if raw[begins] < _LEAST_RATIO * np.median(raw[max(0, begins - REACH) : max(1, begins)]):
         return False
     seen = sketches.signature[first : last + 1].astype(np.float32)
     now = sketches.signature[p : p + 3].mean(axis=0, dtype=np.float32)
     change = np.abs(sketches.signature[p].astype(np.float32) - sketches.signature[p - 1]).mean()
-    return bool(np.abs(seen - now).mean(axis=(1, 2)).min() <= _AGAIN * change)
+    apart = np.abs(seen - now).mean(axis=(1, 2)) / (change + 1e-6)
+    edges = np.flatnonzero(np.diff(apart <= _ABOUT, prepend=False, append=False)).reshape(-1, 2)
+    return any(end - start >= _REPEATED and apart[start:end].min() <= _AGAIN for start, end in edges.tolist())
 
 
 def _neighbours(column: NDArray[np.float64]) -> NDArray[np.float64]:
