@@ -76,6 +76,13 @@ def test_a_black_start_is_a_shot() -> None:
     assert shots_of([black] * 40) == [(0, 39)]
 
 
+@pytest.mark.parametrize("lasting", [1, 20, 90])
+def test_black_that_grows_lighter_is_one_shot(lasting: int) -> None:
+    """Spec 09: a video of only black frames is one shot."""
+    levels = np.clip((np.arange(110) - 10) / lasting, 0, 1) * 40
+    assert shots_of([np.full((HEIGHT, WIDTH, 3), level, np.uint8) for level in levels]) == [(0, 109)]
+
+
 def single_shots() -> Iterator[tuple[str, list[Pixels]]]:
     picture = scene(11)
     yield "still", static(11, 90)

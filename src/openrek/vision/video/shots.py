@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from openrek.vision.video import cuts, transitions
 from openrek.vision.video.analysis import Interval
+from openrek.vision.video.cues.black import BlackRule, brightest_black
 from openrek.vision.video.frame import Frame
 from openrek.vision.video.info import VideoInfo
 from openrek.vision.video.sketch import LEAD, Sketcher, Sketches
@@ -83,16 +84,19 @@ class ShotDetector:
         hard: list[Transition] = []
         soft: list[Transition] = []
         flats: list[tuple[int, int]] = []
+        lightest = brightest_black(BlackRule().pixel, info.color_range == "FULL")
         for sketches, low, high in _blocks(observations):
             found = _hard(sketches)
             gradual = _soft(sketches, [row for row, _ in found])
-            soft += [t for row, t in gradual if low <= row < high]
+            soft += [t for row, t in gradual if low <= row < high and not _stays_black(sketches, t, lightest)]
             ends = sorted(
                 [*(row for row, _ in found), *(int(sketches.frames.searchsorted(t.last)) for _, t in gradual)]
             )
             for row, change in found:
                 since = ends[place - 1] if (place := bisect_left(ends, row)) else 0
-                if low <= row < high and not cuts.returns(sketches, since, row):
+                if not low <= row < high or _stays_black(sketches, change, lightest):
+                    continue
+                if not cuts.returns(sketches, since, row):
                     hard.append(change)
             flats += _flats(sketches, low, high)
         return _absorb_holds(_without_overlap(hard + soft), _joined(flats), float(info.rate * _SHORT_HOLD))
@@ -168,6 +172,13 @@ def _without_overlap(found: list[Transition]) -> list[Transition]:
         if all(each.last < t.first or each.first > max(t.last, t.first) for t in (*before, *after)):
             kept.insert(place, each)
     return kept
+
+
+def _stays_black(sketches: Sketches, change: Transition, lightest: int) -> bool:
+    """Whether nothing but black comes before, in and after a change. lightest: luma of what still is black."""
+    first, last = sketches.frames.searchsorted([change.first - 1, change.last + 1])
+    rows = slice(max(0, int(first)), int(last) + 1)
+    return bool(np.all((sketches.contrast[rows] < _FLAT) & (sketches.light[rows] <= lightest)))
 
 
 def _flats(sketches: Sketches, low: int, high: int) -> list[tuple[int, int]]:
