@@ -48,6 +48,15 @@ def test_rolling_end_credits(tmp_path: Path) -> None:
     assert [cue.kind for cue in cues][-1] == "BlackFrames"
 
 
+@pytest.mark.parametrize(("after", "found"), [(1, 1), (3, 0)])
+def test_only_a_short_scene_follows_end_credits(tmp_path: Path, after: int, found: int) -> None:
+    film = programme(Film(SIZE), 4)
+    frames, _, paint = films.roll(SIZE, 5, 4.0, 2)
+    programme(film.add(frames, paint), after)
+    cues = cues_of(film.write(tmp_path / "scene.mp4"))
+    assert sum(cue.kind == "EndCredits" for cue in cues) == found, short(cues)
+
+
 @pytest.mark.parametrize("ground", [(0, 0, 0), (40, 50, 90), (230, 230, 225)])
 def test_cards_as_end_credits(tmp_path: Path, ground: tuple[int, int, int]) -> None:
     film = programme(Film(SIZE))

@@ -321,8 +321,9 @@ _SUBTITLES = 750
 """Lines that begin below this, in 1/1000 of the height, are subtitles."""
 _OPENING = 0.2
 """Opening credits begin before this share of the video."""
-_CLOSING, _CLOSED = 0.5, 0.8
-"""End credits end after `_CLOSED`, or roll and have their middle after `_CLOSING`."""
+_CLOSING, _AFTER, _AFTER_SECONDS = 0.5, 0.2, 300
+"""After end credits comes at most this share of the video and so many seconds of programme; or they roll, have their
+middle after `_CLOSING`, and what comes after (a last scene) is no longer than they are."""
 
 
 def credit_spans(seen: Seen) -> tuple[list[Span], list[Stretch]]:
@@ -330,14 +331,16 @@ def credit_spans(seen: Seen) -> tuple[list[Span], list[Stretch]]:
     rate = float(seen.info.rate)
     spans: list[Span] = []
     others: list[Stretch] = []
-    for stretch in stretches(seen, looks(seen), round(_BRIDGE * rate)):
+    programme = ~seen.black
+    for stretch in reversed(stretches(seen, looks(seen), round(_BRIDGE * rate))):
         sure = _surety(stretch, seen.count)
-        kind = _kind(stretch, seen.count)
+        kind = _kind(stretch, seen.count, int(np.count_nonzero(programme[stretch.end :])), rate)
         if sure < 0.5 or kind is None or stretch.end - stretch.start < _LEAST_LENGTH * rate:
             others.append(stretch)
         else:
             spans.append(Span(kind, stretch.start, stretch.end, sure))
-    return spans, others
+            programme[stretch.start : stretch.end] = False
+    return spans[::-1], others[::-1]
 
 
 def _surety(stretch: Stretch, count: int) -> float:
@@ -361,9 +364,10 @@ def _surety(stretch: Stretch, count: int) -> float:
     return 0.55 if alone and lines >= _LIST else 0.0
 
 
-def _kind(stretch: Stretch, count: int) -> CueKind | None:
-    late = (stretch.start + stretch.end) / 2 >= _CLOSING * count if stretch.rolls >= 3 else False
-    if late or stretch.end >= _CLOSED * count:
+def _kind(stretch: Stretch, count: int, after: int, rate: float) -> CueKind | None:
+    """after: frames of programme after it."""
+    late = stretch.rolls >= 3 and (stretch.start + stretch.end) / 2 >= _CLOSING * count
+    if after <= min(_AFTER * count, _AFTER_SECONDS * rate) or (late and after <= stretch.end - stretch.start):
         return CueKind.END_CREDITS
     if stretch.start <= _OPENING * count:
         return CueKind.OPENING_CREDITS
