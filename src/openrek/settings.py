@@ -88,6 +88,12 @@ class Settings(BaseSettings):
         ge=1,
         description="largest picture decoded, in pixels; default: 100 million under aws, 200 million under relaxed",
     )
+    max_decoding_memory: int | None = Field(
+        None,
+        ge=1,
+        description="most memory that all calls together take to decode pictures, which wait for it; "
+        "default: 2 GiB under aws, 4 GiB under relaxed",
+    )
 
     # collections
     max_collection_faces: int = Field(20_000_000, ge=1, description="most faces of one collection")
@@ -169,6 +175,11 @@ class Settings(BaseSettings):
     def pixel_limit(self) -> int:
         """Decoded pixels: 100 million under `aws` (10,000 x 10,000), 200 million under `relaxed`."""
         return self.max_image_pixels or (200_000_000 if self.relaxed else 100_000_000)
+
+    @cached_property
+    def decoding_memory(self) -> int:
+        """Memory of all decoding together: 2 GiB under `aws`, 4 GiB under `relaxed`, whose formats need more."""
+        return self.max_decoding_memory or (4 * GIB if self.relaxed else 2 * GIB)
 
     @cached_property
     def video_byte_limit(self) -> int:

@@ -3,6 +3,8 @@
 import io
 import struct
 import threading
+import tracemalloc
+import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,10 +21,14 @@ from openrek.vision.image import (
     RELAXED_FORMATS,
     ImageDimensionsError,
     Picture,
+    UnreadableImageError,
     UnsupportedFormatError,
     load_image,
     open_image,
+    png,
+    relaxed,
 )
+from openrek.vision.image.png_strips import SIGNATURE, chunk
 
 # one colour for each corner, clockwise from the top left
 CORNERS = np.array([[220, 30, 30], [30, 200, 40], [40, 60, 220], [230, 220, 40]], np.uint8)
@@ -189,12 +195,12 @@ def _interlaced(rgb: NDArray[np.uint8]) -> bytes:
     ):
         rows += b"".join(b"\0" + row.tobytes() for row in rgb[y::dy, x::dx])
     height, width = rgb.shape[:2]
+    return _png(width, height, zlib.compress(rows), depth=8, colour=2, interlace=1)
 
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">L", len(body)) + kind + body + struct.pack(">L", zlib.crc32(kind + body))
 
-    header = struct.pack(">LLBBBBB", width, height, 8, 2, 0, 0, 1)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+def _png(width: int, height: int, body: bytes, *, depth: int, colour: int, interlace: int = 0) -> bytes:
+    header = struct.pack(">LLBBBBB", width, height, depth, colour, 0, 0, interlace)
+    return SIGNATURE + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
 
 
 def test_png_of_16_bits_keeps_the_upper_8() -> None:
@@ -204,6 +210,69 @@ def test_png_of_16_bits_keeps_the_upper_8() -> None:
     grey = (np.arange(64 * 96, dtype=np.uint16).reshape(64, 96) * 10).astype(np.uint16)
     pixels = load_image(cv2.imencode(".png", grey)[1].tobytes()).pixels
     assert np.array_equal(pixels[..., 1], (grey >> 8).astype(np.uint8))
+
+
+def _pngs() -> dict[str, bytes]:
+    """One PNG of every kind, with rows of every filter."""
+    generator = np.random.default_rng(8)
+    smooth = np.linspace(0, 40_000, 90 * 70 * 4).reshape(70, 90, 4)
+    deep = (smooth + generator.integers(0, 20_000, smooth.shape)).astype(np.uint16)
+    rgba = Image.fromarray((deep >> 8).astype(np.uint8))
+    rgb, grey, palette = rgba.convert("RGB"), rgba.convert("L"), rgba.convert("RGB").quantize(40)
+    all_filters = [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_ALL_FILTERS]
+    return {
+        "rgb": encoded(rgb, "PNG"),
+        "rgb with a key": encoded(rgb, "PNG", transparency=rgb.getpixel((3, 60))),
+        "rgba": encoded(rgba, "PNG"),
+        "grey": encoded(grey, "PNG"),
+        "grey with a key": encoded(grey, "PNG", transparency=grey.getpixel((3, 60))),
+        "grey and alpha": encoded(rgba.convert("LA"), "PNG"),
+        "palette": encoded(palette, "PNG"),
+        "palette with alpha": encoded(palette, "PNG", transparency=bytes(range(0, 200, 5))),
+        "one bit": encoded(grey.convert("1"), "PNG"),
+        "rgb of 16 bits": cv2.imencode(".png", deep[..., :3], all_filters)[1].tobytes(),
+        "rgba of 16 bits": cv2.imencode(".png", deep, all_filters)[1].tobytes(),
+        "grey of 16 bits": cv2.imencode(".png", deep[..., 0], all_filters)[1].tobytes(),
+        "interlaced": _interlaced(np.asarray(rgb)),
+    }
+
+
+@pytest.mark.parametrize("kind", sorted(_pngs()))
+@pytest.mark.parametrize("longest", [None, 20])
+def test_a_large_png_in_strips_is_the_same_picture(
+    kind: str, longest: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = _pngs()[kind]
+    whole = load_image(data, longest=longest).pixels
+    heights: list[int] = []
+    to_rgb = png._rgb
+
+    def spy(decoded: NDArray[np.uint8], grey_key: int | None) -> NDArray[np.uint8]:
+        heights.append(len(decoded))
+        return to_rgb(decoded, grey_key)
+
+    monkeypatch.setattr(png, "_rgb", spy)
+    monkeypatch.setattr(png, "MOST_WHOLE", 0)
+    monkeypatch.setattr(png, "strip_rows", lambda width: 16)
+    assert np.array_equal(load_image(data, longest=longest).pixels, whole)
+    assert heights == ([] if kind == "interlaced" else [16, 16, 16, 16, 6])
+
+
+def test_a_large_png_is_never_in_memory_as_a_whole() -> None:
+    side = 3000
+    rows = zlib.compressobj(1)
+    row = b"\2" + bytes(8 * side)  # each like the one above
+    body = rows.compress(b"\0" + bytes(range(250)) * (8 * side // 250))
+    body += b"".join(rows.compress(row) for _ in range(side - 1)) + rows.flush()
+    data = _png(side, side, body, depth=16, colour=6)
+    tracemalloc.start()
+    try:
+        picture = load_image(data, longest=700)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert picture.width == 750
+    assert peak < png.STRIPS_MEMORY < 8 * side * side / 2
 
 
 def test_one_bit_png() -> None:
@@ -284,8 +353,34 @@ def test_a_turned_jpeg_is_reduced_too() -> None:
     assert_scene(picture.pixels)
 
 
-def test_other_formats_come_at_full_size() -> None:
-    assert open_image(encoded(scene(), "PNG")).decode(10).width == 96
+@pytest.mark.parametrize("format", ["PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF"])
+@pytest.mark.parametrize(
+    ("longest", "expected"), [(None, 1001), (502, 1001), (501, 501), (251, 251), (126, 126), (1, 126)]
+)
+def test_every_format_is_reduced_as_jpeg_is(format: str, longest: int | None, expected: int) -> None:
+    picture = scene(96, 64).resize((1001, 641), 0)
+    data = heif(picture) if format == "HEIF" else encoded(picture, format)
+    found = open_image(data, formats=RELAXED_FORMATS).decode(longest)
+    reduction = round(1001 / expected)
+    assert (found.width, found.height) == (expected, -(-641 // reduction))
+    assert (found.full_width, found.full_height) == (1001, 641)
+    assert found.pixels.flags.c_contiguous
+    assert_scene(found.pixels)
+
+
+def test_a_reduced_pixel_is_the_mean_of_those_it_covers() -> None:
+    pixels = np.random.default_rng(2).integers(0, 256, (48, 64, 3), np.uint8)
+    found = load_image(encoded(Image.fromarray(pixels), "PNG"), longest=16).pixels
+    expected = pixels.reshape(12, 4, 16, 4, 3).mean(axis=(1, 3))
+    assert np.abs(found - expected).max() <= 0.5
+
+
+@pytest.mark.parametrize("format", ["TIFF", "WEBP"])
+def test_turned_pictures_are_reduced_too(format: str) -> None:
+    data = encoded(stored_as(scene(800, 600), 8), format, exif=with_orientation(8))
+    picture = open_image(data, formats=RELAXED_FORMATS).decode(200)
+    assert (picture.width, picture.height, picture.full_width) == (200, 150, 800)
+    assert_scene(picture.pixels)
 
 
 def test_the_format_is_decided_by_content() -> None:
@@ -345,10 +440,38 @@ def test_pixels_are_those_of_pillow(photos: dict[str, Path]) -> None:
 
 
 def test_pillow_is_left_as_it_was() -> None:
-    before = Image.MAX_IMAGE_PIXELS, sorted(Image.OPEN)
+    before = Image.MAX_IMAGE_PIXELS, sorted(Image.OPEN), list(warnings.filters)
     load_image(heif(scene()))
     load_image(encoded(scene(), "WEBP"))
-    assert (Image.MAX_IMAGE_PIXELS, sorted(Image.OPEN)) == before
+    with pytest.raises(UnreadableImageError):
+        load_image(encoded(scene(), "TIFF")[:-2000])
+    assert (Image.MAX_IMAGE_PIXELS, sorted(Image.OPEN), list(warnings.filters)) == before
+
+
+@pytest.mark.parametrize("format", ["TIFF", "WEBP", "GIF", "BMP", "AVIF"])
+def test_the_limit_of_pixels_is_ours_not_that_of_pillow(format: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encoded(scene(), format)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)  # twice as many count as a bomb
+    assert load_image(data).width == 96
+    assert Image.MAX_IMAGE_PIXELS == 1000
+    with pytest.raises(ImageDimensionsError, match="96 x 64"):
+        load_image(data, max_pixels=2000)
+
+
+def test_tiffs_are_decoded_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encoded(scene(), "TIFF")
+    both = threading.Barrier(2, timeout=30)
+    load = relaxed.TiffImageFile.load
+
+    def meet(image: relaxed.TiffImageFile) -> object:
+        if image.tile:  # not yet loaded
+            both.wait()
+        return load(image)
+
+    monkeypatch.setattr(relaxed.TiffImageFile, "load", meet)
+    with ThreadPoolExecutor(2) as pool:
+        for pixels in pool.map(lambda _: load_image(data).pixels, range(2)):
+            assert_scene(pixels)
 
 
 def test_a_picture_from_an_array() -> None:

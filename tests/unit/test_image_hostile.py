@@ -19,6 +19,8 @@ from openrek.vision.image import (
     UnsupportedFormatError,
     open_image,
 )
+from openrek.vision.image import png as png_module
+from openrek.vision.image.png_strips import SIGNATURE, chunk
 from tests.unit.test_image import encoded, heif, scene
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP")
@@ -31,11 +33,8 @@ def photo() -> Image.Image:
 
 
 def png(width: int, height: int, body: bytes, *, depth: int = 8, colour: int = 2) -> bytes:
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">L", len(content)) + kind + content + struct.pack(">L", zlib.crc32(kind + content))
-
     header = struct.pack(">LLBBBBB", width, height, depth, colour, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+    return SIGNATURE + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
 
 
 def read(data: bytes) -> None:
@@ -102,6 +101,30 @@ def test_png_that_holds_less_than_its_header_says() -> None:
     data = png(100, 100, zlib.compress((b"\0" + bytes(300)) * 90, 0))
     with pytest.raises(UnreadableImageError, match="100 x 100"):
         open_image(data).decode()
+
+
+@pytest.mark.parametrize("rows", [90, 99.5, 0])
+def test_a_large_png_that_holds_less_than_its_header_says(rows: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(png_module, "MOST_WHOLE", 0)
+    whole = b"".join(b"\0" + bytes(300) for _ in range(100))
+    data = png(100, 100, zlib.compress(whole[: int(rows * 301)], 0) + bytes(400))
+    with pytest.raises(UnreadableImageError, match=r"damaged.* 100 x 100"):
+        open_image(data).decode()
+
+
+def test_a_large_png_of_damaged_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(png_module, "MOST_WHOLE", 0)
+    body = bytearray(zlib.compress((b"\0" + bytes(300)) * 100, 0))
+    for place, reason in ((-1, "data check"), (2, "invalid")):
+        broken = bytearray(body)
+        broken[place] ^= 0xFF
+        with pytest.raises(UnreadableImageError, match=f"damaged.*{reason}"):
+            open_image(png(100, 100, bytes(broken))).decode()
+    with pytest.raises(UnreadableImageError, match="does not decode"):  # there is no filter 9
+        open_image(png(100, 100, zlib.compress((b"\x09" + bytes(300)) * 100))).decode()
+    assert (
+        open_image(png(100, 100, zlib.compress((b"\0" + bytes(300)) * 120))).decode().height == 100
+    )  # more is no harm
 
 
 def test_png_with_a_wrong_checksum_names_the_chunk() -> None:
@@ -201,6 +224,12 @@ def test_webp_of_a_giant_canvas_is_refused_before_it_is_allocated() -> None:
     body = b"VP8X" + struct.pack("<L", 10) + bytes(4) + (16_382).to_bytes(3, "little") * 2
     data = b"RIFF" + struct.pack("<L", len(body) + 4) + b"WEBP" + body
     with pytest.raises(ImageDimensionsError, match="16383 x 16383"):
+        open_image(data, formats=RELAXED_FORMATS)
+
+
+def test_gif_of_a_giant_screen_is_refused_before_it_is_allocated() -> None:
+    data = b"GIF89a" + struct.pack("<HH", 65_535, 65_535) + bytes(20)
+    with pytest.raises(ImageDimensionsError, match="65535 x 65535"):
         open_image(data, formats=RELAXED_FORMATS)
 
 

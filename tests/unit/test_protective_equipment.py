@@ -320,7 +320,7 @@ def ask(size: tuple[int, int], *, profile: Profile = Profile.AWS, padding: int =
     buffer = io.BytesIO()
     Image.new("RGB", size, (128, 128, 128)).save(buffer, "JPEG")
     request = {"Image": {"Bytes": buffer.getvalue() + bytes(padding)}, **more}
-    services: Any = SimpleNamespace(settings=Settings(profile=profile), runtime=None, objects=None)
+    services: Any = SimpleNamespace(settings=Settings(profile=profile), runtime=None, objects=None, decoding=None)
     call = Call("DetectProtectiveEquipment", "id", Caller("key", "000000000000", "us-east-1"), request)
     return service.detect(request, call, services)
 

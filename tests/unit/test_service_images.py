@@ -22,6 +22,7 @@ from openrek.service.failures import with_answers
 from openrek.service.images import decode_request_image, open_request_image
 from openrek.settings import Settings
 from openrek.store.objects import FolderStore, ObjectNotFoundError, ObjectStoreError, ObjectTooLargeError
+from openrek.vision.image import DecodingMemory
 from tests.unit.test_image import encoded, scene
 from tests.unit.test_image_hostile import bomb
 
@@ -47,7 +48,9 @@ class Objects:
 
 
 def services(objects: Any = None, **settings: Any) -> Any:
-    return SimpleNamespace(settings=Settings(**settings), objects=objects or Objects())
+    chosen = Settings(**settings)
+    memory = DecodingMemory(chosen.decoding_memory)
+    return SimpleNamespace(settings=chosen, objects=objects or Objects(), decoding=memory)
 
 
 def sized(width: int, height: int, format: str = "PNG") -> bytes:
@@ -206,3 +209,9 @@ def test_limits_are_those_of_the_upright_picture() -> None:
     assert (image.width, image.height) == (100, 300)
     message = refused(InvalidParameterException, {"Bytes": turned}, services(), max_side=200)
     assert "dimensions 100 x 300" in message
+
+
+def test_a_picture_that_needs_too_much_memory_names_the_setting() -> None:
+    image = open_request_image({"Bytes": sized(100, 90)}, services(max_decoding_memory=10_000))
+    with pytest.raises(ImageTooLargeException, match=r"bytes of memory; at most 10,000 .*OPENREK_MAX_DECODING_MEMORY"):
+        decode_request_image(image)

@@ -55,7 +55,8 @@ class Looker:
 
     def __call__(self, data: bytes, hash: bytes) -> Looked:
         """Raises ImageError for bytes that are no picture, ModelError where a model cannot be had or run."""
-        encoded = open_image(data, formats=RELAXED_FORMATS, max_pixels=self.services.settings.pixel_limit)
+        limit, memory = self.services.settings.pixel_limit, self.services.decoding
+        encoded = open_image(data, formats=RELAXED_FORMATS, max_pixels=limit, memory=memory)
         picture = encoded.decode(FACES_SIDE)
         look = self.services.look(picture)
         labels = tuple(

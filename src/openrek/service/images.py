@@ -19,6 +19,7 @@ from openrek.vision.image import (
     EncodedImage,
     ImageDimensionsError,
     ImageError,
+    ImageMemoryError,
     Picture,
     UnsupportedFormatError,
     open_image,
@@ -53,7 +54,10 @@ def open_request_image(
     longest_side = None if settings.relaxed else max_side
     try:
         encoded = open_image(
-            data, formats=RELAXED_FORMATS if settings.relaxed else AWS_FORMATS, max_pixels=settings.pixel_limit
+            data,
+            formats=RELAXED_FORMATS if settings.relaxed else AWS_FORMATS,
+            max_pixels=settings.pixel_limit,
+            memory=services.decoding,
         )
     except ImageDimensionsError as error:
         _check_longest_side(error.width, error.height, longest_side)
@@ -72,12 +76,17 @@ def open_request_image(
 
 
 def decode_request_image(encoded: EncodedImage, longest: int | None = None) -> Picture:
-    """Decode, with damage that shows only now (a truncated file) as InvalidImageFormatException.
+    """Decode, with damage that shows only now (a truncated file) as InvalidImageFormatException, and a picture for
+    which the memory can never suffice as ImageTooLargeException.
 
     longest: the longest side that the model needs, as for `EncodedImage.decode`.
     """
     try:
         return encoded.decode(longest)
+    except ImageMemoryError as error:
+        raise ImageTooLargeException(
+            f"Image size is too large: {error}. The setting OPENREK_MAX_DECODING_MEMORY lifts the limit."
+        ) from error
     except ImageError as error:
         raise InvalidImageFormatException(f"Request has invalid image format: {error}") from error
 

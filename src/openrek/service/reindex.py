@@ -128,8 +128,8 @@ class _Reader:
 
     def of_photo(self, data: bytes, faces: Sequence[Left]) -> Mapping[int, Floats]:
         """By face number: the photo's faces where they were when it was indexed; those not found there are left out."""
-        limit = self._services.settings.pixel_limit
-        picture = open_image(data, formats=RELAXED_FORMATS, max_pixels=limit).decode(PICTURE_SIDE)
+        limit, memory = self._services.settings.pixel_limit, self._services.decoding
+        picture = open_image(data, formats=RELAXED_FORMATS, max_pixels=limit, memory=memory).decode(PICTURE_SIDE)
         seen = detect_faces(picture, self._services.runtime, max_faces=MAX_FACES)
         boxes = [box_of(seen, index, picture) for index in range(len(seen))]
         chosen: dict[int, int] = {}

@@ -13,14 +13,15 @@ from openrek.store.purge import Purger
 from openrek.store.server_secret import ServerSecret
 from openrek.store.vectors import VectorSearch, open_search
 from openrek.vision.faces.detector import SEARCH_SIDE
-from openrek.vision.image import Picture
+from openrek.vision.image import DecodingMemory, Picture
 from openrek.vision.look import Look
 from openrek.vision.objects import MODEL, detectors
 from openrek.vision.runtime import Card, Progress, Runtime, UnknownModelError
 
 
 class Services:
-    """Settings, the model runtime, the metadata database, the object store and the page tokens of one process.
+    """What handlers work with, one of each a process: settings, the model runtime, memory for decoding, the metadata
+    database, the object store and the page tokens.
 
     Making it raises ModelError where a card is not valid or the settings choose a detector that is none; opening the
     database or reading the objects raises StoreError, running a model ModelError. A process that only looks
@@ -29,6 +30,7 @@ class Services:
 
     def __init__(self, settings: Settings, *, progress: Progress | None = None) -> None:
         self.settings = settings
+        self.decoding = DecodingMemory(settings.decoding_memory)
         self.runtime = Runtime(
             cache=settings.cache,
             offline=settings.offline,

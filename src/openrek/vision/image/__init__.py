@@ -25,16 +25,20 @@ from openrek.vision.image.encoded import (
 from openrek.vision.image.errors import (
     ImageDimensionsError,
     ImageError,
+    ImageMemoryError,
     UnreadableImageError,
     UnsupportedFormatError,
 )
+from openrek.vision.image.memory import DecodingMemory
 
 __all__ = [
     "AWS_FORMATS",
     "RELAXED_FORMATS",
+    "DecodingMemory",
     "EncodedImage",
     "ImageDimensionsError",
     "ImageError",
+    "ImageMemoryError",
     "Picture",
     "UnreadableImageError",
     "UnsupportedFormatError",

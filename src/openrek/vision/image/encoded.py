@@ -1,5 +1,6 @@
 """Opening and decoding pictures."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,6 +9,8 @@ from numpy.typing import NDArray
 
 from openrek.vision.image import jpeg, png, relaxed
 from openrek.vision.image.errors import ImageDimensionsError, UnreadableImageError, UnsupportedFormatError
+from openrek.vision.image.memory import DecodingMemory
+from openrek.vision.image.shrink import reduction_for
 from openrek.vision.image.sniff import sniff_format
 
 AWS_FORMATS = frozenset({"JPEG", "PNG"})
@@ -55,34 +58,49 @@ class EncodedImage:
     height: int
     data: bytes = field(repr=False)
     _header: jpeg.JpegHeader | png.PngHeader | None = field(repr=False)
+    _memory: DecodingMemory | None = field(repr=False)
 
     def decode(self, longest: int | None = None) -> Picture:
         """Decode, from the bytes at every call.
 
-        longest: the longest side in pixels that the reader needs. A JPEG is then decoded at 1/2, 1/4 or 1/8 as long as
-        its longest side stays at least that; other formats come at full size.
-        Raises UnreadableImageError where the picture's data turns out to be damaged or truncated.
+        longest: the longest side in pixels that the reader needs. The picture then comes at 1/2, 1/4 or 1/8 as long as
+        its longest side stays at least that.
+        Waits for room in the memory that decoders share. Raises UnreadableImageError where the picture's data turns out
+        to be damaged or truncated, ImageMemoryError where it needs more than all of that memory.
         """
-        match self._header:
-            case jpeg.JpegHeader() as header:
-                pixels = jpeg.decode(self.data, header, longest)
-            case png.PngHeader() as header:
-                pixels = png.decode(self.data, header)
-            case _:
-                pixels = relaxed.decode(self.data, self.format)
-                if pixels.shape[:2] != (self.height, self.width):
-                    raise UnreadableImageError(
-                        f"the {self.format} picture decodes to {pixels.shape[1]} x {pixels.shape[0]} pixels, "
-                        f"but its header says {self.width} x {self.height}"
-                    )
+        reduction = reduction_for(max(self.width, self.height), longest)
+        with self._memory.taken(self._memory_needed(reduction)) if self._memory else nullcontext():
+            match self._header:
+                case jpeg.JpegHeader() as header:
+                    pixels = jpeg.decode(self.data, header, reduction)
+                case png.PngHeader() as header:
+                    pixels = png.decode(self.data, header, reduction)
+                case _:
+                    pixels = relaxed.decode(self.data, self.format, (self.width, self.height), reduction)
         return Picture(np.ascontiguousarray(pixels), self.width, self.height)
 
+    def _memory_needed(self, reduction: int) -> int:
+        match self._header:
+            case jpeg.JpegHeader() as header:
+                return jpeg.memory_needed(header, reduction)
+            case png.PngHeader() as header:
+                return png.memory_needed(header, reduction)
+            case _:
+                return relaxed.memory_needed(self.format, (self.width, self.height), reduction)
 
-def open_image(data: bytes, *, formats: frozenset[str] = AWS_FORMATS, max_pixels: int = 100_000_000) -> EncodedImage:
+
+def open_image(
+    data: bytes,
+    *,
+    formats: frozenset[str] = AWS_FORMATS,
+    max_pixels: int = 100_000_000,
+    memory: DecodingMemory | None = None,
+) -> EncodedImage:
     """Read a picture's header; no pixel is decoded.
 
     formats: the formats accepted, of RELAXED_FORMATS.
     max_pixels: the largest width x height accepted.
+    memory: what this picture's decoding shares with that of others; None for no bound.
     Raises UnsupportedFormatError (another or no known format), UnreadableImageError (truncated, damaged or lying) or
     ImageDimensionsError (more pixels than the limit).
     """
@@ -101,7 +119,7 @@ def open_image(data: bytes, *, formats: frozenset[str] = AWS_FORMATS, max_pixels
     width, height = (header.width, header.height) if header else relaxed.read_size(data, format, max_pixels)
     if width * height > max_pixels:
         raise ImageDimensionsError(width, height, max_pixels)
-    return EncodedImage(format, width, height, data, header)
+    return EncodedImage(format, width, height, data, header, memory)
 
 
 def load_image(
@@ -110,10 +128,11 @@ def load_image(
     longest: int | None = None,
     formats: frozenset[str] = RELAXED_FORMATS,
     max_pixels: int = 100_000_000,
+    memory: DecodingMemory | None = None,
 ) -> Picture:
     """Open and decode a file or bytes in one step; options as for `open_image` and `EncodedImage.decode`.
 
     Raises ImageError, and OSError where a file cannot be read.
     """
     data = source if isinstance(source, bytes) else Path(source).read_bytes()
-    return open_image(data, formats=formats, max_pixels=max_pixels).decode(longest)
+    return open_image(data, formats=formats, max_pixels=max_pixels, memory=memory).decode(longest)

@@ -27,3 +27,14 @@ class ImageDimensionsError(ImageError):
         self.width = width
         self.height = height
         self.limit = limit
+
+
+class ImageMemoryError(ImageError):
+    """Decoding the picture takes more memory than all decoders together may take; sizes in bytes."""
+
+    def __init__(self, needed: int, limit: int) -> None:
+        super().__init__(
+            f"decoding the picture takes about {needed:,} bytes of memory; at most {limit:,} are taken at once"
+        )
+        self.needed = needed
+        self.limit = limit

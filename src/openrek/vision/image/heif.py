@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from openrek.vision.image.errors import UnreadableImageError
 from openrek.vision.image.png import on_white
+from openrek.vision.image.shrink import assemble, row_ranges, strip_rows
 
 _CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
 
@@ -23,18 +24,30 @@ def read_size(data: bytes) -> tuple[int, int]:
     return int(width), int(height)
 
 
-def decode(data: bytes) -> NDArray[np.uint8]:
-    """Upright pixels (H, W, 3) RGB of the primary image, transparency on white. Raises as `read_size`."""
+def decode(data: bytes, size: tuple[int, int], reduction: int = 1) -> NDArray[np.uint8]:
+    """Upright pixels (H, W, 3) RGB of the primary image at 1 / `reduction`, transparency on white.
+
+    size: width and height that `read_size` gave. Raises as `read_size`.
+    """
     image = _primary(data)
     samples = image.data  # decodes; size and mode hold from here on
     (width, height), mode = image.size_mode
     channels = _CHANNELS.get(mode)
-    if channels is None or len(samples) != width * height * channels:
-        raise UnreadableImageError(f"the HEIF picture decodes to {len(samples)} bytes for {width} x {height} {mode}")
+    if channels is None or len(samples) != width * height * channels or (width, height) != size:
+        raise UnreadableImageError(
+            f"the HEIF picture decodes to {len(samples)} bytes for {width} x {height} {mode}, "
+            f"but its header says {size[0]} x {size[1]}"
+        )
     pixels = np.frombuffer(samples, np.uint8).reshape(height, width, channels)
+    strips = (_rgb(pixels[start:end]) for start, end in row_ranges(height, strip_rows(width)))
+    return assemble(strips, width, height, reduction)
+
+
+def _rgb(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    channels = pixels.shape[2]
     if channels < 3:
         pixels = np.concatenate([pixels[..., :1].repeat(3, axis=2), pixels[..., 1:]], axis=2)
-    return on_white(np.ascontiguousarray(pixels)) if channels in (2, 4) else pixels.copy()
+    return on_white(np.ascontiguousarray(pixels)) if channels in (2, 4) else pixels
 
 
 def _primary(data: bytes) -> Any:

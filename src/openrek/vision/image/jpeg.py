@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from openrek.vision.image.errors import UnreadableImageError
 from openrek.vision.image.orientation import exif_orientation, swaps_sides, upright
+from openrek.vision.image.shrink import reduced
 
 MAX_SCANS, LARGE_MAX_SCANS, MAX_SCANNED_PIXELS = 100, 20, 2_000_000_000
 """Progressive encoders write about ten scans. Each is a pass over all coefficients, so many scans of a large picture
@@ -35,11 +36,13 @@ _REDUCTIONS = {
 
 @dataclass(frozen=True, slots=True)
 class JpegHeader:
-    """`width` and `height` of the upright picture."""
+    """`width` and `height` of the upright picture; `many_scans`: its coefficients are all kept until the last scan."""
 
     width: int
     height: int
     orientation: int
+    components: int
+    many_scans: bool
 
 
 def read_header(data: bytes) -> JpegHeader:
@@ -86,7 +89,7 @@ def read_header(data: bytes) -> JpegHeader:
     orientation = orientation or 1
     if swaps_sides(orientation):
         width, height = height, width
-    return JpegHeader(width, height, orientation)
+    return JpegHeader(width, height, orientation, components, not one_scan)
 
 
 def _refuse_many_scans(data: bytes, position: int, most: int) -> None:
@@ -117,13 +120,12 @@ def _frame(data: bytes, position: int, length: int) -> tuple[int, int, int]:
     return width, height, components
 
 
-def decode(data: bytes, header: JpegHeader, longest: int | None = None) -> NDArray[np.uint8]:
-    """Upright pixels (H, W, 3) RGB, at 1/2, 1/4 or 1/8 as long as the longest side stays at least `longest`.
+def decode(data: bytes, header: JpegHeader, reduction: int = 1) -> NDArray[np.uint8]:
+    """Upright pixels (H, W, 3) RGB at 1 / `reduction`: 1, 2, 4 or 8.
 
     The reduction happens in the inverse DCT, so the smaller picture is cheaper and free of aliasing.
     Raises UnreadableImageError.
     """
-    reduction = _reduction(max(header.width, header.height), longest)
     flags = _REDUCTIONS[reduction] | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -135,13 +137,15 @@ def decode(data: bytes, header: JpegHeader, longest: int | None = None) -> NDArr
             "pixels its header promises"
         )
     turned = upright(np.asarray(pixels, np.uint8), header.orientation)
-    expected = (-(-header.height // reduction), -(-header.width // reduction), 3)
-    if turned.shape != expected:
+    columns, rows = reduced((header.width, header.height), reduction)
+    if turned.shape != (rows, columns, 3):
         raise UnreadableImageError(f"the JPEG decodes to {turned.shape[1]} x {turned.shape[0]}, not its header's size")
     return turned
 
 
-def _reduction(side: int, longest: int | None) -> int:
-    if longest is None:
-        return 1
-    return next((r for r in (8, 4, 2) if -(-side // r) >= longest), 1)
+def memory_needed(header: JpegHeader, reduction: int) -> int:
+    """Bytes that decoding takes, about."""
+    columns, rows = reduced((header.width, header.height), reduction)
+    coefficients = 2 * header.components * header.width * header.height if header.many_scans else 0
+    copies = 3 * (2 if header.orientation > 1 else 1) + (4 if header.components == 4 else 0)
+    return coefficients + copies * columns * rows
