@@ -17,6 +17,7 @@ from openrek.vision.image import (
     ImageError,
     UnreadableImageError,
     UnsupportedFormatError,
+    jpeg,
     open_image,
 )
 from openrek.vision.image import png as png_module
@@ -74,6 +75,64 @@ def test_jpeg_without_its_last_bytes_is_refused_at_every_reduction(options: dict
     for longest in (None, 400, 200, 100):
         with pytest.raises(UnreadableImageError, match=r"truncated or damaged.*960 x 640"):
             image.decode(longest)
+
+
+FLAVOURS: list[dict[str, object]] = [{}, {"progressive": True}, {"restart_marker_blocks": 2}]
+END = b"\xff\xd9"
+
+
+def large(**options: object) -> bytes:
+    return encoded(photo().resize((960, 640)), "JPEG", **options)
+
+
+@pytest.mark.parametrize("options", FLAVOURS)
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.98])
+def test_a_cut_jpeg_with_an_end_put_behind_it_is_refused(
+    share: float, options: dict[str, object], capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = large(**options)
+    image = open_image(data[: int(len(data) * share)] + END)
+    for longest in (None, 400, 100):
+        with pytest.raises(UnreadableImageError, match="ends before the 960 x 640 pixels"):
+            image.decode(longest)
+    assert capfd.readouterr().err == ""  # libjpeg's warning is the message, not a line among the server's
+
+
+@pytest.mark.parametrize("options", FLAVOURS)
+def test_jpeg_that_lacks_nothing_but_its_end(options: dict[str, object]) -> None:
+    data = large(**options)
+    for cut in (1, 2):
+        for longest in (None, 400):
+            whole = open_image(data).decode(longest).pixels
+            assert np.array_equal(open_image(data[:-cut]).decode(longest).pixels, whole)
+
+
+@pytest.mark.parametrize("options", FLAVOURS)
+def test_jpeg_with_a_hole_whose_codes_do_not_fit(options: dict[str, object]) -> None:
+    data = large(**options)
+    third = len(data) // 3
+    with pytest.raises(UnreadableImageError, match="damaged"):
+        open_image(data[:third] + bytes(third) + data[2 * third :]).decode()
+
+
+@pytest.mark.parametrize("longest", [None, 400])
+def test_jpeg_whose_data_is_padded(longest: int | None) -> None:
+    data = large()
+    padded = data[:-2] + b"\1" * jpeg.MOST_LEFT_OVER + END
+    assert np.array_equal(open_image(padded).decode(longest).pixels, open_image(data).decode(longest).pixels)
+    with pytest.raises(UnreadableImageError, match="extraneous bytes"):
+        open_image(data[:-2] + b"\1" * (jpeg.MOST_LEFT_OVER + 20) + END).decode(longest)
+
+
+def test_jpeg_with_harmless_oddities() -> None:
+    data = large()
+    revision = data.index(b"JFIF\0") + 5
+    odd = data[:revision] + b"\3" + data[revision + 1 :]
+    assert np.array_equal(open_image(odd).decode().pixels, open_image(data).decode().pixels)
+    frame = bytearray(large(subsampling=0))
+    start = frame.index(b"\xff\xc0")
+    frame[start + 11], frame[start + 14], frame[start + 17] = 0x22, 0x21, 0x12  # sampling factors without a name
+    assert open_image(bytes(frame)).decode(200).width == 240
 
 
 def bomb(side: int) -> bytes:

@@ -9,7 +9,8 @@ every format:
 - Transparency is composited on white. Only the first frame or page is read.
 - Samples of 16 bits are reduced to their upper 8; CMYK and YCCK follow Adobe's inverted convention.
 - ICC profiles are ignored (sRGB is assumed): a conversion costs more than the decoding itself and moves no box.
-- A damaged, truncated or lying file is refused; half a picture is never returned.
+- A truncated or lying file is refused, and so is damage that shows: in a PNG by its checksums, in other formats where
+  their codes no longer fit. Damage that leaves fitting codes is decoded as it stands.
 
 Every failure is an `ImageError`.
 """

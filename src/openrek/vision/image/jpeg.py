@@ -1,7 +1,8 @@
-"""JPEG (ITU-T T.81): header by marker walk, pixels by libjpeg-turbo inside OpenCV.
+"""JPEG (ITU-T T.81): header by marker walk, pixels by libjpeg-turbo inside simplejpeg.
 
-OpenCV's decoder gives the same pixels as Pillow's in about a third of the time, refuses a stream that ends early, and
-converts CMYK and YCCK with Adobe's inversion.
+libjpeg fills what a stream lacks with grey and only warns. simplejpeg hands its warnings on, so that pictures which are
+not all there can be refused; it converts CMYK and YCCK with Adobe's inversion. Its pixels are those of OpenCV, which
+decodes what it does not take.
 """
 
 import re
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
 
 from openrek.vision.image.errors import UnreadableImageError
@@ -20,11 +22,20 @@ MAX_SCANS, LARGE_MAX_SCANS, MAX_SCANNED_PIXELS = 100, 20, 2_000_000_000
 """Progressive encoders write about ten scans. Each is a pass over all coefficients, so many scans of a large picture
 are an attack: beyond `LARGE_MAX_SCANS`, scans x pixels must not exceed `MAX_SCANNED_PIXELS`."""
 
+MOST_LEFT_OVER = 4096
+"""Bytes that may be left over in a scan whose pixels are all there: some cameras pad it. More of them show that codes
+were lost on the way."""
+
 _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SEQUENTIAL = frozenset({0xC0, 0xC1, 0xC9})
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
 _SOI, _EOI, _SOS, _APP1 = 0xD8, 0xD9, 0xDA, 0xE1
 _MARKER_IN_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # neither a stuffed byte nor a restart nor fill
+_END = b"\xff\xd9"
+_NO_END = "Premature end of JPEG file"
+_TOO_SHORT = "premature end of data segment"
+_DAMAGE = re.compile(r"bad (Huffman|arithmetic) code|instead of RST", re.IGNORECASE)
+_LEFT_OVER = re.compile(r"(\d+) extraneous bytes before marker")
 _REDUCTIONS = {
     1: cv2.IMREAD_COLOR_RGB,
     # the reduction is a bit of its own beside the colour bit
@@ -126,21 +137,44 @@ def decode(data: bytes, header: JpegHeader, reduction: int = 1) -> NDArray[np.ui
     The reduction happens in the inverse DCT, so the smaller picture is cheaper and free of aliasing.
     Raises UnreadableImageError.
     """
-    flags = _REDUCTIONS[reduction] | cv2.IMREAD_IGNORE_ORIENTATION
+    size = reduced((header.width, header.height), reduction)
+    columns, rows = reversed(size) if swaps_sides(header.orientation) else size
+    pixels = _pixels(data, header, (rows, columns), reduction)
+    turned = upright(pixels, header.orientation)
+    if turned.shape != (size[1], size[0], 3):
+        raise UnreadableImageError(f"the JPEG decodes to {turned.shape[1]} x {turned.shape[0]}, not its header's size")
+    return turned
+
+
+def _pixels(data: bytes, header: JpegHeader, least: tuple[int, int], reduction: int) -> NDArray[np.uint8]:
+    rows, columns = least if reduction > 1 else (0, 0)  # the decoder reduces as far as leaves so many
     try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        return np.asarray(simplejpeg.decode_jpeg(data, "RGB", min_height=rows, min_width=columns), np.uint8)
+    except ValueError as error:  # the decoder's first warning counts as an error
+        said = str(error)
+    if _NO_END in said and not data.endswith(_END):
+        return _pixels(data + _END, header, least, reduction)  # where more than this is missing, it shows now
+    if _TOO_SHORT in said:
+        raise UnreadableImageError(
+            f"the JPEG is truncated or damaged: its data ends before the {header.width} x {header.height} pixels "
+            "of its header are filled"
+        )
+    left_over = _LEFT_OVER.search(said)
+    if _DAMAGE.search(said) or (left_over and int(left_over[1]) > MOST_LEFT_OVER):
+        raise UnreadableImageError(f"the JPEG is damaged: the decoder says {said!r}")
+    return _tolerant(data, reduction, said)
+
+
+def _tolerant(data: bytes, reduction: int, said: str) -> NDArray[np.uint8]:
+    """Pixels in spite of a warning that is about none of them, and of rare kinds that only OpenCV takes (sampling
+    factors that TurboJPEG has no name for): there, data that ends early goes unnoticed if an end is put behind it."""
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _REDUCTIONS[reduction] | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:
         raise UnreadableImageError(f"the JPEG cannot be decoded: {error.err or error}") from error
     if pixels is None:
-        raise UnreadableImageError(
-            f"the JPEG is truncated or damaged: its data does not fill the {header.width} x {header.height} "
-            "pixels its header promises"
-        )
-    turned = upright(np.asarray(pixels, np.uint8), header.orientation)
-    columns, rows = reduced((header.width, header.height), reduction)
-    if turned.shape != (rows, columns, 3):
-        raise UnreadableImageError(f"the JPEG decodes to {turned.shape[1]} x {turned.shape[0]}, not its header's size")
-    return turned
+        raise UnreadableImageError(f"the JPEG is truncated, damaged or not supported: the decoder says {said!r}")
+    return np.asarray(pixels, np.uint8)
 
 
 def memory_needed(header: JpegHeader, reduction: int) -> int:
