@@ -130,7 +130,9 @@ def test_a_guessed_head_is_one_persons_alone() -> None:
     assert person.box == WORKER[1]
     (person,) = protective_equipment(look(objects(WORKER, weak), faces()))
     assert person.box == WORKER[1]
-    sure = ("person", weak[1], 0.8)
+    (person,) = protective_equipment(look(objects(WORKER, ("person", weak[1], 0.8)), faces()))
+    assert person.box == WORKER[1], "however sure the second box"
+    sure = ("person", (102.0, 52.0, 202.0, 202.0), 0.8)  # of the upper half
     first, second = protective_equipment(look(objects(WORKER, sure), faces()))
     assert covers(first) == {PartName.HEAD: []}
     assert second.parts == ()
@@ -227,6 +229,15 @@ def test_a_face_low_in_a_box_belongs_to_someone_else() -> None:
     people = find_people(objects(WORKER), hints, 600, 400)
     assert people.hints.tolist() == [NOBODY, 0]
     assert len(people.boxes) == 2
+
+
+def test_a_box_without_a_head_on_a_surer_one_is_nobody_else() -> None:
+    body = ("person", (100, 50, 200, 350), 0.9)
+    again, aside = ("person", (100, 120, 200, 350), 0.6), ("person", (170, 50, 270, 350), 0.5)
+    hints = find_hints(faces((130, 55, 170, 105)), objects())
+    assert find_people(objects(body, again, aside), hints, 600, 400).boxes[:, 1].tolist() == [50, 50]
+    behind = find_hints(faces((130, 55, 170, 105), (140, 125, 165, 160)), objects())
+    assert len(find_people(objects(body, again), behind, 600, 400).boxes) == 2, "each with a face"
 
 
 def test_hats_and_masks_of_the_detector_hint_at_heads_that_no_face_shows() -> None:

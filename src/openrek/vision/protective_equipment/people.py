@@ -21,6 +21,9 @@ NOBODY: Final = -1
 LEAST: Final = 0.5
 """Nothing weaker is reported."""
 
+SAME: Final = 0.55
+"""Two boxes that overlap by more (IoU) and show one head are one person."""
+
 _LEAST_HINT: Final = 0.3
 _LEAST_BOX: Final = 0.15  # a box this unsure is a person where it has a head
 _LIFT: Final = 3.0
@@ -95,13 +98,20 @@ def find_people(objects: Objects, hints: Hints, width: float, height: float) -> 
         if owner != NOBODY:
             heads[owner] = hint
             scores[owner] = 1 - (1 - scores[owner]) * (1 - hints.scores[hint])
+    kept = _apart(persons.boxes, scores, heads)
     alone = [hint for hint, owner in enumerate(owners) if owner == NOBODY and hints.faces[hint] != NOBODY]
     bodies = geometry.clip(_bodies(hints.boxes[alone]), width, height)
     return People(
-        np.concatenate([persons.boxes, bodies]),
-        np.concatenate([scores, hints.scores[alone]]),
-        np.concatenate([heads, np.array(alone, np.int64)]),
+        np.concatenate([persons.boxes[kept], bodies]),
+        np.concatenate([scores[kept], hints.scores[alone]]),
+        np.concatenate([heads[kept], np.array(alone, np.int64)]),
     )
+
+
+def _apart(boxes: Floats, scores: Floats, heads: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Which of the boxes (P, 4) are people: one without a head that lies on a surer one is the same person again."""
+    over = (geometry.iou(boxes, boxes) > SAME) & (scores[None] > scores[:, None])
+    return np.flatnonzero((heads != NOBODY) | ~over.any(axis=1))
 
 
 def _head_of(name: str, box: Floats) -> tuple[float, float, float, float]:
