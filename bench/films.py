@@ -119,7 +119,7 @@ def _shot(source: Source, length: int, rng: np.random.Generator) -> Iterator[Pix
         yield np.clip(view, 0, 255).astype(np.uint8)
 
 
-def _mix(kind: str, share: float, before: Pixels, after: Pixels) -> Pixels:
+def mix(kind: str, share: float, before: Pixels, after: Pixels) -> Pixels:
     """A frame inside a transition; share of the new shot 0..1."""
     height, width = before.shape[:2]
     if kind == "dissolve":
@@ -174,7 +174,7 @@ def compose(
             long = int(rng.integers(8, 40))
             film.soft.append((kind, film.frames, film.frames + long - 1))
             for i in range(long):
-                yield _mix(kind, (i + 1) / (long + 1), next(current), next(following))
+                yield mix(kind, (i + 1) / (long + 1), next(current), next(following))
                 film.frames += 1
         current, left = following, following_length
 

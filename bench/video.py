@@ -2,8 +2,8 @@
 
 speed: only decoding with PyAV, each analyser, PySceneDetect's AdaptiveDetector and ContentDetector, and FFmpeg's
     blackdetect, in turns, each in a process of its own, on one core and on two.
-cuts: hard cuts found, ours and PySceneDetect's, in the media's clips, in films made from them (`bench.films`), and in
-    the films of `--other`, a folder with a truth.json like the media's.
+cuts: hard cuts found, ours and PySceneDetect's, in the media's clips, in films made from them (`bench.films` and
+    `bench.restless`), and in the films of `--other`, a folder with a truth.json like the media's.
 black: black runs, ours and blackdetect's, in the media's clips.
 length: time and memory against length: films of 1, 10 and 60 minutes (`--longest 360` adds six hours), and the people
     of 1 and 4 hours.
@@ -31,6 +31,7 @@ import av
 import numpy as np
 
 from bench.films import Film, Source, clip_source, compose, look, photo_source, write_film
+from bench.restless import compose_restless
 from openrek.vision.image import load_image
 
 MEDIA = Path(os.environ.get("OPENREK_TEST_MEDIA") or Path(__file__).parents[2] / "shared" / "media")
@@ -232,8 +233,13 @@ def accuracy(media: Path, films: int, other: Path | None) -> str:
     real += [(media / "video" / f"{name}.mp4", [], []) for name in SINGLE_SHOTS]
     with tempfile.TemporaryDirectory() as folder:
         made = made_films(media, films, Path(folder))
+        restless = made_films(media, films, Path(folder), restless=True)
         rows = []
-        sets = [("clips of the media folder", real), (f"{films} films made from them", made)]
+        sets = [
+            ("clips of the media folder", real),
+            (f"{films} films made from them", made),
+            (f"{films} restless films made from them", restless),
+        ]
         if other is not None:
             sets.append(("films of other origin", marked(other)))
         for title, known in sets:
@@ -342,7 +348,9 @@ class Score:
         return f"P {precision:.3f} R {recall:.3f} F1 **{f1:.3f}** ({self.wrong} false, {self.missed} missed)"
 
 
-def made_films(media: Path, count: int, folder: Path) -> list[tuple[Path, list[int], list[tuple[str, int, int]]]]:
+def made_films(
+    media: Path, count: int, folder: Path, restless: bool = False
+) -> list[tuple[Path, list[int], list[tuple[str, int, int]]]]:
     """Films of the media's clips and photographs; the same ones in every run."""
     sources: list[Source] = [clip_source(media / "video" / f"{name}.mp4") for name in SINGLE_SHOTS]
     for path in sorted([*(media / "photos").glob("*.jpg"), *(media / "text").glob("*.jpg")]):
@@ -350,9 +358,11 @@ def made_films(media: Path, count: int, folder: Path) -> list[tuple[Path, list[i
     films = []
     for number in range(count):
         rng = np.random.default_rng([2026, number])
-        film, path = Film(), folder / f"{number}.mp4"
+        film, path = Film(), folder / f"{number}-{restless}.mp4"
         rate = (Fraction(25), Fraction(30000, 1001), Fraction(24000, 1001))[number % 3]
-        write_film(path, look(compose(sources, 40, rng, film), rng, film), rate, int(rng.choice([20, 26, 32])))
+        usual = look(compose(sources, 40, rng, film), rng, film)  # makes nothing until it is asked to
+        frames = compose_restless(sources, 60, rng, film) if restless else usual
+        write_film(path, frames, rate, int(rng.choice([20, 26, 32])))
         films.append((path, film.cuts, film.soft))
     return films
 

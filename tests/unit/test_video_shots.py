@@ -65,6 +65,18 @@ def test_hard_cuts_are_exact() -> None:
     assert shots_of(film) == [(0, 39), (40, 89), (90, 102), (103, 162), (163, 192)]
 
 
+def test_cuts_beside_fast_movement() -> None:
+    """A whip pan after a cut, or before it, hides nothing."""
+    film = [*pan(2, 30, 1), *pan(3, 14, 22), *pan(4, 30, 1), *pan(5, 12, -18), *pan(6, 12, 25), *pan(7, 30, 0.5)]
+    assert [start for start, _ in shots_of(film)] == [0, 30, 44, 74, 86, 98]
+
+
+@pytest.mark.parametrize("length", [2, 3, 5])
+def test_a_row_of_photographs_is_cut_at_each(length: int) -> None:
+    film = [picture for seed in range(30) for picture in static(seed, length)]
+    assert len({start for start, _ in shots_of(film)} & set(range(0, 30 * length, length))) >= 28
+
+
 def test_black_and_white_film_is_cut_too() -> None:
     grey = [np.repeat(p[..., 1:2], 3, axis=2) for p in [*static(1, 40), *pan(2, 50), *static(6, 40)]]
     assert shots_of(grey) == [(0, 39), (40, 89), (90, 129)]
@@ -93,6 +105,23 @@ def single_shots() -> Iterator[tuple[str, list[Pixels]]]:
     for length in (1, 2, 3):
         lit = [np.clip(p.astype(np.float32) * 2.4 + 30, 0, 255).astype(np.uint8) for p in static(11, length)]
         yield f"flash {length}", [*static(11, 45), *lit, *static(11, 45)]
+    bright = np.clip(view(picture).astype(np.float32) + 100, 0, 255).astype(np.uint8)
+    yield "light out", [*static(11, 45), *static(11, 45, light=0.5)]
+    yield "light on", [*static(11, 45, light=0.5), *static(11, 45)]
+    white = np.full_like(bright, 255)
+    yield (
+        "explosion",
+        [*static(11, 40), *mixed(view(picture), white, 4), *mixed(white, view(picture), 9), *static(11, 40)],
+    )
+    inset = [view(picture).copy() for _ in range(90)]
+    for shown in inset[30:60]:
+        shown[8:62, 10:106] = view(scene(12))[::2, ::2]
+    yield "picture put in", inset
+    crossing = [view(picture).copy() for _ in range(90)]
+    for n, shown in enumerate(crossing[40:52]):
+        shown[:, max(0, (n - 5) * WIDTH // 6) : max(0, (n + 1) * WIDTH // 6)] = (40, 60, 35)
+    yield "crossing", crossing
+    yield "flash at the end", [*static(11, 45), *[bright] * 2]
     passing = static(11, 90)
     for n in range(30, 60):
         passing[n] = passing[n].copy()

@@ -19,22 +19,26 @@ from typing import Any
 
 import numpy as np
 from bench.films import Film, Source, clip_source, compose, look, photo_source, write_film
+from bench.restless import compose_restless
 from numpy.typing import NDArray
 from PIL import Image
 from sklearn.neural_network import MLPClassifier
-from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from openrek.vision.video import VideoReader
-from openrek.vision.video.cuts import suspects
+from openrek.vision.video.cuts import REACH, suspects
 from openrek.vision.video.shots import HARD_FROM, SOFT_FROM
 from openrek.vision.video.sketch import Sketcher, Sketches
 from openrek.vision.video.transitions import describe, spans
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 RATES = (Fraction(25), Fraction(30000, 1001), Fraction(24), Fraction(30))
+NETWORKS = 6
+"""Fitted for hard cuts; `Networks`."""
+PIECE = 40
+"""Frames of the pieces of a film whose ends are taught as ends of films."""
 NEGATIVE_WEIGHT = 4
-"""Spans of real clips are few; each counts this often."""
+"""What real clips show is little; it counts this often."""
 
 
 @dataclass
@@ -59,20 +63,26 @@ class Rows:
         )
 
 
-def sketched(path: Path) -> Sketches:
-    """A video's observations as columns."""
+def observed(path: Path) -> tuple[NDArray[np.int64], list[bytes]]:
+    """The numbers of a video's frames, and their observations."""
     sketcher = Sketcher()
     with VideoReader.open(path) as reader:
         seen = [(frame.index, sketcher.observe([frame])[0]) for frame in reader.frames()]
-    return Sketches(np.array([number for number, _ in seen]), [observation for _, observation in seen])
+    return np.array([number for number, _ in seen]), [observation for _, observation in seen]
 
 
 def rows_of(path: Path, film: Film, weight: int = 1) -> Rows:
     """What the product would decide on in a film, with the truth."""
-    sketches, rows = sketched(path), Rows()
+    frames, seen = observed(path)
+    sketches, rows = Sketches(frames, seen), Rows()
     places, described = suspects(sketches)
-    rows.cuts, rows.is_cut = list(described), [int(place) in film.cuts for place in places]
+    rows.cuts, rows.is_cut = list(described) * weight, [int(place) in film.cuts for place in places] * weight
     rows.missed_cuts = len(set(film.cuts) - set(places.tolist()))
+    for low in range(0, len(seen) - PIECE, PIECE):  # a film may end anywhere
+        places, described = suspects(Sketches(frames[low : low + PIECE], seen[low : low + PIECE]))
+        last = places >= PIECE - REACH
+        rows.cuts += list(described[last])
+        rows.is_cut += [int(place) + low in film.cuts for place in places[last]]
     edges, found = [0, *film.cuts, len(sketches.frames)], set()
     for low, high in pairwise(edges):
         for first, last in spans(sketches, low, high):
@@ -92,15 +102,20 @@ def rows_of(path: Path, film: Film, weight: int = 1) -> Rows:
     return rows
 
 
-def made(sources: Sequence[Source], count: int, seed: int, folder: Path) -> Iterator[tuple[Path, Film]]:
-    """Films of these sources."""
-    for number in range(count):
-        rng = np.random.default_rng([seed, number])
-        film, path = Film(), folder / f"{seed}-{number}.mp4"
-        write_film(
-            path, look(compose(sources, 45, rng, film), rng, film), RATES[number % 4], int(rng.choice([18, 24, 30, 36]))
-        )
-        yield path, film
+def make(path: Path, sources: Sequence[Source], seed: int, number: int, restless: bool) -> Film:
+    """One film of these sources, of the usual kind or of short shots and fast movement."""
+    rng, film = np.random.default_rng([seed, number, restless]), Film()
+    usual = look(compose(sources, 45, rng, film), rng, film)  # makes nothing until it is asked to
+    frames = compose_restless(sources, 70, rng, film) if restless else usual
+    write_film(path, frames, RATES[number % 4], int(rng.choice([18, 24, 30, 36])))
+    return film
+
+
+def made(sources: Sequence[Source], usual: int, restless: int, seed: int, folder: Path) -> Iterator[tuple[Path, Film]]:
+    """So many films of each kind."""
+    for number in range(usual + restless):
+        path = folder / f"{seed}-{number}.mp4"
+        yield path, make(path, sources, seed, number, number >= usual)
         path.unlink()
 
 
@@ -119,8 +134,34 @@ def photographs(folder: Path, each: int, rng: np.random.Generator) -> list[Sourc
     return found
 
 
-def network() -> Pipeline:
-    return make_pipeline(StandardScaler(), MLPClassifier((16,), alpha=0.3, max_iter=3000, random_state=0))
+class Networks:
+    """Networks that begin from different numbers; their mean is one network with all their hidden units."""
+
+    def __init__(self, count: int) -> None:
+        self.scaler = StandardScaler()
+        self.nets = [MLPClassifier((16,), alpha=0.3, max_iter=3000, random_state=seed) for seed in range(count)]
+
+    def fit(self, described: NDArray[np.float64], truth: NDArray[np.bool_]) -> "Networks":
+        scaled = self.scaler.fit_transform(described)
+        for net in self.nets:
+            net.fit(scaled, truth)
+        return self
+
+    def probability(self, described: NDArray[np.float64]) -> NDArray[np.float64]:
+        scaled = self.scaler.transform(described)
+        active = [np.maximum(scaled @ net.coefs_[0] + net.intercepts_[0], 0) for net in self.nets]
+        logits = [a @ net.coefs_[1][:, 0] + net.intercepts_[1] for a, net in zip(active, self.nets, strict=True)]
+        return np.asarray(1 / (1 + np.exp(-np.mean(logits, axis=0))), np.float64)
+
+    def weights(self) -> dict[str, Any]:
+        return {
+            "mean": self.scaler.mean_.round(4).tolist(),
+            "scale": self.scaler.scale_.round(4).tolist(),
+            "hidden": np.concatenate([net.coefs_[0] for net in self.nets], axis=1).round(4).tolist(),
+            "bias": np.concatenate([net.intercepts_[0] for net in self.nets]).round(4).tolist(),
+            "out": np.concatenate([net.coefs_[1][:, 0] / len(self.nets) for net in self.nets]).round(4).tolist(),
+            "offset": round(float(np.mean([net.intercepts_[1][0] for net in self.nets])), 4),
+        }
 
 
 def report(name: str, truth: Sequence[bool], sure: NDArray[np.float64], least: float, missed: int) -> None:
@@ -131,24 +172,14 @@ def report(name: str, truth: Sequence[bool], sure: NDArray[np.float64], least: f
     print(f"F1 {2 * hits / max(1, 2 * hits + wrong + lost):.3f} ({hits} right, {wrong} false, {lost} missed)")
 
 
-def weights(fitted: Pipeline) -> dict[str, Any]:
-    scaler, net = fitted.steps[0][1], fitted.steps[1][1]
-    return {
-        "mean": scaler.mean_.round(4).tolist(),
-        "scale": scaler.scale_.round(4).tolist(),
-        "hidden": net.coefs_[0].round(4).tolist(),
-        "bias": net.intercepts_[0].round(4).tolist(),
-        "out": net.coefs_[1][:, 0].round(4).tolist(),
-        "offset": round(float(net.intercepts_[1][0]), 4),
-    }
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=Path, nargs="+", required=True, help="videos of one shot each")
     parser.add_argument("--pictures", type=Path, required=True, help="folder of sets with images.zip")
     parser.add_argument("--negatives", type=Path, nargs="*", default=[], help="videos without a transition")
-    parser.add_argument("--films", type=int, default=16, help="films of each half")
+    parser.add_argument("--films", type=int, default=8, help="films of each half")
+    parser.add_argument("--restless", type=int, default=16, help="films of each half of short shots and fast movement")
+    parser.add_argument("--cuts-only", action="store_true", help="leave the transitions of --out as they are")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("src/openrek/vision/video/shots.json"))
     options = parser.parse_args()
@@ -159,7 +190,7 @@ def main() -> None:
     halves: list[Rows] = []
     for half in (0, 1):
         rows = Rows()
-        for path, film in made(sources[half::2], options.films, half + 1, options.work):
+        for path, film in made(sources[half::2], options.films, options.restless, half + 1, options.work):
             rows += rows_of(path, film)
             print(f"film of {film.frames} frames, {len(film.cuts)} cuts, {len(film.soft)} soft", flush=True)
         halves.append(rows)
@@ -168,15 +199,16 @@ def main() -> None:
         ("hard cuts", teach.cuts, teach.is_cut, test.cuts, test.is_cut, HARD_FROM, test.missed_cuts),
         ("soft transitions", teach.soft, teach.is_soft, test.soft, test.is_soft, SOFT_FROM, test.missed_soft),
     ):
-        fitted = network().fit(np.array(x), np.array(y))
-        report(f"{name}, films of the other half", v, fitted.predict_proba(np.array(u))[:, 1], least, missed)
+        fitted = Networks(NETWORKS).fit(np.array(x), np.array(y))
+        report(f"{name}, films of the other half", v, fitted.probability(np.array(u)), least, missed)
     both = teach + test
     for path in options.negatives:
         both += rows_of(path, Film(), NEGATIVE_WEIGHT)
-    final = {
-        "cuts": weights(network().fit(np.array(both.cuts), np.array(both.is_cut))),
-        "transitions": weights(network().fit(np.array(both.soft), np.array(both.is_soft))),
-    }
+    final = {"cuts": Networks(NETWORKS).fit(np.array(both.cuts), np.array(both.is_cut)).weights()}
+    if options.cuts_only:
+        final["transitions"] = json.loads(options.out.read_text("utf-8"))["transitions"]
+    else:
+        final["transitions"] = Networks(1).fit(np.array(both.soft), np.array(both.is_soft)).weights()
     options.out.write_text(_readable(final) + "\n", "utf-8")
 
 

@@ -160,7 +160,20 @@ def _soft(sketches: Sketches, hard_rows: list[int]) -> list[tuple[int, Transitio
             else:
                 found.append((first, change))
             previous = b
-    return found
+    lasting: list[tuple[int, Transition]] = []
+    for row, change in found:
+        before = lasting[-1][1] if lasting else None
+        if before and change.first - before.last <= transitions.PAUSE and _comes_back(sketches, before, change):
+            lasting.pop()
+        elif not _comes_back(sketches, change, change):
+            lasting.append((row, change))
+    return lasting
+
+
+def _comes_back(sketches: Sketches, begins: Transition, ends: Transition) -> bool:
+    """Whether the picture is afterwards what it was before: something crossed it, or it was lit up for a moment."""
+    first, last = sketches.frames.searchsorted([begins.first - 1, ends.last + 1])
+    return transitions.comes_back(sketches, max(0, int(first)), min(int(last), len(sketches.frames) - 1))
 
 
 def _without_overlap(found: list[Transition]) -> list[Transition]:

@@ -17,7 +17,9 @@ MARGIN = 16
 _LEAST_CHANGE = 6.0
 _LEAST_RATIO = 1.0
 _SAME, _VISIBLE = 0.93, 8.0
-_PAUSE, _CHANGING = 15, 3.0
+_BACK = 0.15
+"""Share of the largest change that may be left when a picture is back."""
+PAUSE, _CHANGING = 15, 3.0
 _WIPED = 0.35
 """Part of a change that is no blend of the two pictures, from which it counts as a wipe."""
 
@@ -135,10 +137,18 @@ def adapts(sketches: Sketches, first: int, last: int) -> bool:
     return bool(alike > _SAME and sketches.contrast[[first, last]].min() > _VISIBLE)
 
 
+def comes_back(sketches: Sketches, first: int, last: int) -> bool:
+    """Whether the picture at the end of a span is that at its start, of what differs from it within; a camera held by
+    hand may have moved by a little."""
+    rows = sketches.signature[first : last + 1].reshape(last - first + 1, -1).astype(np.float64)
+    most = np.abs(rows - rows[0]).mean(axis=1).max()
+    return bool(_moved(rows[0], rows[-1]) <= _BACK * most)
+
+
 def continues(sketches: Sketches, last: int, first: int) -> bool:
     """Whether the picture goes on changing between the end of one span and the start of the next."""
     return (
-        last < first <= last + _PAUSE and float(np.abs(_row(sketches, first) - _row(sketches, last)).mean()) > _CHANGING
+        last < first <= last + PAUSE and float(np.abs(_row(sketches, first) - _row(sketches, last)).mean()) > _CHANGING
     )
 
 
