@@ -6,6 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 from bench import cue_films as films
@@ -46,6 +47,23 @@ def test_rolling_end_credits(tmp_path: Path) -> None:
     assert near(credits, film.truth[0])
     assert credits.confidence > 0.8
     assert [cue.kind for cue in cues][-1] == "BlackFrames"
+
+
+def test_rolling_credits_over_a_picture(tmp_path: Path) -> None:
+    """Lines of the picture's own stand still behind them, and join with them."""
+    film = programme(Film((640, 360)), 1)
+    still = films.scene(film.size, 1, 1)(0) // 2
+    frames, late, paint = films.roll(film.size, 8, 4.5, 5, under=lambda n: still)
+    film.add(frames, paint, "EndCredits", late)
+    cues = cues_of(film.write(tmp_path / "over.mp4"))
+    assert near(one(cues, "EndCredits"), film.truth[0], 10), short(cues)
+
+
+def test_a_tilted_camera_rolls_no_credits(tmp_path: Path) -> None:
+    film = programme(Film(SIZE), 1)
+    photo = cv2.resize(films.photos()[4], (SIZE[0], 900))
+    film.add(200, lambda n: photo[3 * n : 3 * n + SIZE[1]])
+    assert short(cues_of(film.write(tmp_path / "tilt.mp4"))) == [("Content", 0, 249)]
 
 
 @pytest.mark.parametrize(("after", "found"), [(1, 1), (3, 0)])

@@ -17,6 +17,12 @@ _SAME_SPEED = 5
 _FASTEST = 420
 """Up, from one look to the next."""
 _ALIGNED = 14
+_SHARED = 0.7
+"""Of the wider of two lines, from which they may be one and the same that has joined with something."""
+_LEAST_ROWS, _LEAST_LOOKS, _MOST_RISES = 2, 5, 12
+"""Rows in one look from which a roll over a picture is followed, looks it takes, and steps that a look may tell."""
+_PROOF = 12
+"""Rows in a column, less twice those beside it, that prove a roll over a picture."""
 
 _LEAST_PLAIN = 0.55
 """Share of a page that is ground."""
@@ -31,12 +37,21 @@ _EMPTY = 0.85
 
 
 @dataclass(frozen=True, slots=True)
+class Rise:
+    """Rows of lettering (x, y, width, height) that may have moved up since the look before, by `step` (negative)."""
+
+    step: int
+    rows: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
     """One look at the text of a frame.
 
     page: text on a plain ground and nothing else. lit: of the frame, as in `Glance`. moved: how far most lines have
     moved in `_STEP` seconds since the look before (1/1000, upwards negative), None where they cannot be found again;
-    agreed: how many of them; column: whether those stand in one column.
+    agreed: how many of them.
+    rises: what does not stand still may have moved up by these steps. since: frames since the look before.
     """
 
     frame: int
@@ -45,7 +60,8 @@ class Look:
     lit: int
     moved: int | None
     agreed: int
-    column: bool
+    rises: tuple[Rise, ...]
+    since: int
 
 
 @dataclass(slots=True)
@@ -72,11 +88,12 @@ def looks(seen: Seen) -> list[Look]:
     last = 0
     usual = _STEP * float(seen.info.rate)
     for frame, lines in seen.lines:
-        moved, agreed, column = _movement(before, lines)
+        moved, agreed = _movement(before, lines)
         if moved is not None:
             moved = round(moved * usual / (frame - last))
         page = _is_page(seen, frame, lines)
-        found.append(Look(frame, lines, page, int(seen.lit[frame]), moved, agreed, column))
+        rises = () if page else _rises(before, lines)
+        found.append(Look(frame, lines, page, int(seen.lit[frame]), moved, agreed, rises, frame - last))
         before, last = lines, frame
     return found
 
@@ -88,16 +105,12 @@ def _is_page(seen: Seen, frame: int, lines: tuple[Line, ...]) -> bool:
     return bool(seen.lit[frame] / 1e4 <= written + _SPARE)
 
 
-def _movement(before: tuple[Line, ...], now: tuple[Line, ...]) -> tuple[int | None, int, bool]:
-    """How far the lines moved up or down as one, how many of them did, and whether they stand in one column."""
+def _movement(before: tuple[Line, ...], now: tuple[Line, ...]) -> tuple[int | None, int]:
+    """How far the lines moved up or down as one, and how many of them did; 0 where any stands still beside few."""
     if not before or not now:
-        return None, 0, False
+        return None, 0
     a, b = np.array(before)[:, None], np.array(now)[None]
-    same = (
-        (np.abs(a[..., 0] - b[..., 0]) <= _SAME_X)
-        & (np.abs(a[..., 2] - b[..., 2]) <= np.maximum(_SAME_WIDTH, b[..., 2] // 16))
-        & (np.abs(a[..., 3] - b[..., 3]) <= _SAME_HEIGHT)
-    )
+    same = _same_size(a, b)
     steps = b[..., 1] - a[..., 1]
     still = (same & (np.abs(steps) <= _STILL)).any(axis=0)
     rising = same & ~still & (steps < -_STILL) & (steps >= -_FASTEST)
@@ -107,20 +120,89 @@ def _movement(before: tuple[Line, ...], now: tuple[Line, ...]) -> tuple[int | No
         votes = (np.abs(rose[:, None] - rose[None]) <= _SAME_SPEED).sum(axis=1)
         best = int(rose[max(range(len(rose)), key=lambda i: (votes[i], int(rose[i])))])
         along = (rising & (np.abs(steps - best) <= _SAME_SPEED)).any(axis=0)
-        column = _in_column(b[0, along])
-        # lines of a picture's own stand still behind those that roll
-        if not still.any() or (np.count_nonzero(along) >= 3 and column):
-            return best, int(np.count_nonzero(along)), column
-    return (0, int(np.count_nonzero(still)), False) if still.any() else (None, 0, False)
+        count = int(np.count_nonzero(along))
+        # an emblem or a rule stands still beside those that roll
+        if not still.any() or (count >= 3 and _column(b[0, along])[1] * 3 >= 2 * count):
+            return best, count
+    return (0, int(np.count_nonzero(still))) if still.any() else (None, 0)
 
 
-def _in_column(lines: NDArray[np.int64]) -> bool:
-    """Whether most lines have their left edges, their middles or their right edges below one another."""
-    for part in (0.0, 0.5, 1.0):
+def _same_size(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.bool_]:
+    return np.asarray(
+        (np.abs(a[..., 0] - b[..., 0]) <= _SAME_X)
+        & (np.abs(a[..., 2] - b[..., 2]) <= np.maximum(_SAME_WIDTH, b[..., 2] // 16))
+        & (np.abs(a[..., 3] - b[..., 3]) <= _SAME_HEIGHT)
+    )
+
+
+def _rises(before: tuple[Line, ...], now: tuple[Line, ...]) -> tuple[Rise, ...]:
+    """Steps by which pieces of lettering may have moved up over a picture, those that most agree on first.
+
+    The picture's own lines stand still; or they join with lettering, whose upper or lower edge is still seen then.
+    """
+    if not before or not now:
+        return ()
+    a, b = np.array(before)[:, None], np.array(now)[None]
+    still = _same_size(a, b) & (np.abs(b[..., 1] - a[..., 1]) <= _STILL)
+    a, b = a[~still.any(axis=1)], b[:, ~still.any(axis=0)]
+    edges = _edge_steps(a, b)
+    along = (_overlap(a, b) >= _SHARED) & (edges < -_STILL) & (edges >= -_FASTEST)
+    steps, places = edges[along], np.nonzero(along)[2]
+    rises: list[Rise] = []
+    while steps.size and len(rises) < _MOST_RISES:
+        near = np.abs(steps[:, None] - steps[None]) <= _SAME_SPEED
+        best = near[near.sum(axis=1).argmax()]
+        rises.append(Rise(int(np.median(steps[best])), _rows(b[0, np.unique(places[best])])))
+        steps, places = steps[~best], places[~best]
+    return tuple(rises)
+
+
+def _overlap(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.float64]:
+    """How much of the wider of two lines they share from left to right, 0..1."""
+    shared = np.minimum(a[..., 0] + a[..., 2], b[..., 0] + b[..., 2]) - np.maximum(a[..., 0], b[..., 0])
+    return np.asarray(shared / np.maximum(np.maximum(a[..., 2], b[..., 2]), 1), np.float64)
+
+
+def _edge_steps(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(2, before, now) how far the upper and the lower edges of lines moved down."""
+    top = b[..., 1] - a[..., 1]
+    return np.stack([top, top + b[..., 3] - a[..., 3]])
+
+
+def _rows(lines: NDArray[np.int64]) -> tuple[Line, ...]:
+    """Lines that stand side by side as one."""
+    rows: list[Line] = []
+    for x, y, w, h in lines[np.argsort(lines[:, 1], kind="stable")].tolist():
+        if rows and y < rows[-1][1] + rows[-1][3] // 2:
+            left, top, width, height = rows.pop()
+            right, bottom = max(left + width, x + w), max(top + height, y + h)
+            x, y, w, h = min(left, x), top, right - min(left, x), bottom - top
+        rows.append((x, y, w, h))
+    return tuple(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """Where lines have their left edges (part 0), their middles (0.5) or their right edges (1) below one another."""
+
+    part: float
+    x: float
+
+    def holds(self, lines: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of lines (n, 4) stand in it."""
+        return np.asarray(np.abs(lines[:, 0] + self.part * lines[:, 2] - self.x) <= _ALIGNED)
+
+
+def _column(lines: NDArray[np.int64]) -> tuple[Column, int]:
+    """The column in which most lines stand, and how many do."""
+    found: list[tuple[int, Column]] = []
+    for part in (0.5, 0.0, 1.0):
         at = lines[:, 0] + part * lines[:, 2]
-        if np.count_nonzero(np.abs(at - np.median(at)) <= _ALIGNED) * 3 >= 2 * len(lines):
-            return True
-    return False
+        near = np.abs(at[:, None] - at[None]) <= _ALIGNED
+        best = near[near.sum(axis=1).argmax()]
+        found.append((int(np.count_nonzero(best)), Column(part, float(np.median(at[best])))))
+    count, column = max(found, key=lambda each: each[0])
+    return column, count
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,45 +256,82 @@ def _rolls(seen: Seen, found: list[Look]) -> list[Roll]:
             continue
         run = found[first:i]
         # the look before the first step showed the same lines
-        if first and sum(look.page for look in run) * 2 >= len(run):
-            if len(run) >= 3 and sum(look.agreed for look in run) >= 2 * len(run) - 2:
-                empty = np.median([seen.plain[look.frame] for look in run]) >= 200 * _EMPTY
-                exact = None if empty else _over_picture(seen, found, first - 1, i - 1)
-                rolls.append(exact or Roll(first - 1, i - 1, page=True))
-        elif first and _is_roll_over_picture(run):
-            roll = _over_picture(seen, found, first - 1, i - 1)
-            if roll is not None and not (rolls and roll.first <= rolls[-1].last):
-                rolls.append(roll)
+        paged = sum(look.page for look in run) * 2 >= len(run) and sum(look.agreed for look in run) >= 2 * len(run) - 2
+        if first and len(run) >= 3 and paged:
+            empty = np.median([seen.plain[look.frame] for look in run]) >= 200 * _EMPTY
+            step = float(np.median([_step(look) for look in run]))
+            exact = None if empty else _over_picture(seen, found, first - 1, i - 1, step)
+            rolls.append(exact or Roll(first - 1, i - 1, page=True))
         first = i if moves else 0
+    return sorted([*rolls, *_rolls_over_pictures(seen, found, rolls)], key=lambda roll: roll.first)
+
+
+def _rolls_over_pictures(seen: Seen, found: list[Look], known: list[Roll]) -> list[Roll]:
+    """Runs of looks in which lettering moved up at one speed over a picture, those with most of it first."""
+    taken = {i for roll in known for i in range(roll.first, roll.last + 1)}
+    runs: list[dict[int, Rise]] = []
+    for i, look in enumerate(found):
+        for rise in look.rises:
+            if len(rise.rows) < _LEAST_ROWS or any(run.get(i) is rise for run in runs):
+                continue
+            runs.append(_run_at(found, i, rise.step / look.since))
+    rolls: list[Roll] = []
+    for run in sorted(runs, key=lambda run: -sum(len(rise.rows) for rise in run.values())):
+        column = None if not taken.isdisjoint(run) else _proven(run)
+        if column is None:
+            continue
+        step = float(np.median([rise.step / found[i].since for i, rise in run.items()]))
+        roll = _over_picture(seen, found, min(run) - 1, max(run), step * _STEP * float(seen.info.rate), column)
+        if roll is not None:
+            rolls.append(roll)
+            taken.update(range(roll.first, roll.last + 1), run)
     return rolls
 
 
-def _is_roll_over_picture(run: list[Look]) -> bool:
-    """Five looks at one speed; where enough lines are seen to tell, they stand in a column: a tilted view's do not."""
-    clear = [look for look in run if look.agreed >= 3]
-    return len(run) >= 5 and len(clear) >= 4 and sum(look.column for look in clear) * 5 >= 4 * len(clear)
+def _run_at(found: list[Look], first: int, speed: float) -> dict[int, Rise]:
+    """What rises at a speed (1/1000 a frame) from a look on, by look; one look may fail, two end it."""
+    run: dict[int, Rise] = {}
+    for i in range(first, len(found)):
+        look = found[i]
+        there = [rise for rise in look.rises if abs(rise.step - speed * look.since) <= _SAME_SPEED]
+        if there:
+            run[i] = max(there, key=lambda rise: len(rise.rows))
+        elif i - max(run) > 1:
+            break
+    return run
 
 
-def _over_picture(seen: Seen, found: list[Look], first: int, last: int) -> Roll | None:
-    """The whole of text that rolls over a picture, of which looks first..last are sure.
+def _proven(run: dict[int, Rise]) -> Column | None:
+    """The column of lettering that is seen to roll for long enough; what a tilted camera sees stands in none."""
+    if len(run) < _LEAST_LOOKS or len(run) * 3 < 2 * (max(run) - min(run) + 1):
+        return None
+    rows = np.array([row for rise in run.values() for row in rise.rows])
+    column, inside = _column(rows)
+    return column if inside - 2 * (len(rows) - inside) >= _PROOF else None
+
+
+def _over_picture(
+    seen: Seen, found: list[Look], first: int, last: int, step: float, column: Column | None = None
+) -> Roll | None:
+    """The whole of text that rolls over a picture, of which looks first..last are sure, by `step` in `_STEP` seconds.
 
     Before and after them single lines that move at the same speed tell it from the picture; that speed says in which
     frame the first line was in whole, and in which the last one was gone.
     """
-    speed = -float(np.median([_step(look) for look in found[first + 1 : last + 1]])) / _STEP  # in 1/1000 a second
+    speed = -step / _STEP  # in 1/1000 a second
     rate = float(seen.info.rate)
-    while first > 0 and _at_speed(found[first - 1], found[first], speed, rate):
+    while first > 0 and _at_speed(found[first - 1], found[first], speed, rate, column):
         first -= 1
-    while last + 1 < len(found) and _at_speed(found[last], found[last + 1], speed, rate):
+    while last + 1 < len(found) and _at_speed(found[last], found[last + 1], speed, rate, column):
         last += 1
-    while first < last and not _at_speed(found[first], found[first + 1], speed, rate):
+    while first < last and not _at_speed(found[first], found[first + 1], speed, rate, column):
         first += 1
-    while first < last and not _at_speed(found[last - 1], found[last], speed, rate):
+    while first < last and not _at_speed(found[last - 1], found[last], speed, rate, column):
         last -= 1
     if first == last:
         return None
-    rising = [line for line, _ in _pairs(found[first], found[first + 1], speed, rate)]
-    leaving = [line for _, line in _pairs(found[last - 1], found[last], speed, rate)]
+    rising = [line for line, _ in _pairs(found[first], found[first + 1], speed, rate, column)]
+    leaving = [line for _, line in _pairs(found[last - 1], found[last], speed, rate, column)]
     _, top, _, height = min(rising, key=lambda line: line[1])
     start = round(found[first].frame - max(0, 1000 - top - height) / speed * rate)
     end = round(found[last].frame + max(y + h for _, y, _, h in leaving) / speed * rate)
@@ -227,22 +346,20 @@ def _over_picture(seen: Seen, found: list[Look], first: int, last: int) -> Roll 
     return Roll(first, last, False, max(0, start), min(seen.count, end))
 
 
-def _at_speed(before: Look, now: Look, speed: float, rate: float) -> bool:
-    return bool(_pairs(before, now, speed, rate))
+def _at_speed(before: Look, now: Look, speed: float, rate: float, column: Column | None) -> bool:
+    return bool(_pairs(before, now, speed, rate, column))
 
 
-def _pairs(before: Look, now: Look, speed: float, rate: float) -> list[tuple[Line, Line]]:
+def _pairs(before: Look, now: Look, speed: float, rate: float, column: Column | None) -> list[tuple[Line, Line]]:
     """Lines of one look that are found again in the next, moved up at a speed."""
     rise = speed * (now.frame - before.frame) / rate
-    return [
-        (a, b)
-        for a in before.lines
-        for b in now.lines
-        if abs(a[1] - b[1] - rise) <= _SAME_SPEED
-        and abs(a[0] - b[0]) <= _SAME_X
-        and abs(a[2] - b[2]) <= _SAME_WIDTH
-        and abs(a[3] - b[3]) <= _SAME_HEIGHT
-    ]
+    if not before.lines or not now.lines:
+        return []
+    a, b = np.array(before.lines)[:, None], np.array(now.lines)[None]
+    along = (np.abs(_edge_steps(a, b) + rise) <= _SAME_SPEED).any(axis=0) & (_overlap(a, b) >= _SHARED)
+    if column is not None:
+        along &= column.holds(a[:, 0])[:, None] | column.holds(b[0])
+    return [(before.lines[i], now.lines[k]) for i, k in np.argwhere(along).tolist()]
 
 
 def _moves(look: Look) -> bool:
