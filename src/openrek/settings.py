@@ -54,7 +54,13 @@ class Settings(BaseSettings):
     )
     account_id: str = Field("000000000000", pattern=r"^\d{12}$", description="the account in ARNs")
     max_body: int = Field(32 * MIB, ge=1024, description="largest request body accepted")
+    header_timeout: float = Field(30.0, gt=0, description="longest wait for a request's header")
     body_timeout: float = Field(60.0, gt=0, description="longest wait for a whole request body")
+    max_connections: int | None = Field(
+        None,
+        ge=1,
+        description="most connections at once; the longest idle make room; default: half of the files it may open",
+    )
     max_skew: float = Field(300.0, ge=0, description="largest difference between a signature's date and our clock")
     workers: int | None = Field(
         None, ge=1, description="calls that run vision models at once; default: half the cores, two at least"

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -26,16 +26,24 @@ from openrek.contract.errors import (
 )
 from openrek.settings import Settings
 from openrek.wire.app import WireApp, wire_app
+from openrek.wire.connection import ConnectionLimits, limited_connections
 from tests.wire.driver import KEY, REGION, SECRET, Entry, secret_of, signed_headers
 
 TARGET = "RekognitionService.ListCollections"
+LIMITS = ConnectionLimits(100, header_seconds=30.0)
 
 
 @contextmanager
-def serving(app: WireApp) -> Iterator[int]:
+def serving(app: WireApp, limits: ConnectionLimits = LIMITS) -> Iterator[int]:
     """The application on a free port of the loopback interface, as `openrek serve` runs it."""
     config = uvicorn.Config(
-        app, loop="uvloop", http="httptools", lifespan="off", ws="none", log_level="critical", access_log=False
+        app,
+        loop="uvloop",
+        http=limited_connections(limits),
+        lifespan="off",
+        ws="none",
+        log_level="critical",
+        access_log=False,
     )
     server = uvicorn.Server(config)
     with socket.socket() as listener:
@@ -384,3 +392,38 @@ def test_clients_that_leave_do_not_hurt(port: int) -> None:
     with connection(port) as made:
         made.sendall(head(port, b"{}") + b"{}")
         assert answer(made) == (200, "", False)
+
+
+def test_an_endless_header_is_answered_while_it_is_sent(port: int) -> None:
+    with connection(port) as made:
+        made.sendall(b"POST / HTTP/1.1\r\nhost: x\r\nx-big: ")
+        for _ in range(20):
+            made.sendall(b"a" * 1_000_000)
+        assert answer(made) == (431, "RequestHeaderTooLargeException", True)
+
+
+def test_noise_gets_an_answer_with_a_request_id(port: int) -> None:
+    with connection(port) as made:
+        made.sendall(b"POST / HTTP/1.1\r\nhost: x\r\n: y\r\n\r\n")
+        assert answer(made) == (400, "MalformedHttpRequestException", True)
+
+
+def test_silent_connections_do_not_keep_others_out(handlers: Handlers) -> None:
+    app = wire_app(handlers.entries(), secret_of, Settings(), None)
+    with serving(app, ConnectionLimits(10, header_seconds=30.0)) as port, ExitStack() as open_ones:
+        for _ in range(50):
+            open_ones.enter_context(connection(port))
+        made = client(port)
+        assert made.list_collections()["CollectionIds"] == []
+        made.close()
+
+
+@pytest.mark.parametrize(("sent", "status"), [(b"", None), (b"POST / HTTP/1.1\r\nhost: ", 408)])
+def test_a_header_that_does_not_come(handlers: Handlers, sent: bytes, status: int | None) -> None:
+    app = wire_app(handlers.entries(), secret_of, Settings(), None)
+    with serving(app, ConnectionLimits(10, header_seconds=0.1)) as port, connection(port) as made:
+        made.sendall(sent)
+        if status is None:
+            assert closed(made)
+        else:
+            assert answer(made) == (status, "RequestTimeoutException", True)

@@ -102,15 +102,18 @@ async def _run(settings: Settings, listener: socket.socket, *, warm: bool, ready
 
     from openrek.app import create_app
     from openrek.cli.progress import DownloadBars
+    from openrek.wire.connection import ConnectionLimits, default_connections, limited_connections
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     application = create_app(settings, progress=DownloadBars())
+    limits = ConnectionLimits(settings.max_connections or default_connections(), settings.header_timeout)
     config = uvicorn.Config(
         application.asgi,
-        http="httptools",
+        http=limited_connections(limits),
         log_level="warning",
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # nothing here asks for the client's address
         ws="none",
         lifespan="on",
         timeout_keep_alive=75,

@@ -172,6 +172,19 @@ class ExpiredTokenException(FrameworkError):
     default_message = "The security token included in the request is expired."
 
 
+class MalformedHttpRequestException(FrameworkError):
+    """What came over the connection is not HTTP."""
+
+    default_message = "Invalid HTTP request received."
+
+
+class RequestHeaderTooLargeException(FrameworkError):
+    """A request whose header is longer than any client's; the connection is answered without reading the rest."""
+
+    status = 431
+    default_message = "The header of the request is too large."
+
+
 class NotImplementedException(FrameworkError):
     """A modelled operation, or part of one, that this version does not perform yet: never a made-up answer."""
 
@@ -180,7 +193,7 @@ class NotImplementedException(FrameworkError):
 
 
 class RequestTimeoutException(FrameworkError):
-    """A request body that did not arrive in time. SDKs retry this code."""
+    """A request that did not arrive in time. SDKs retry this code."""
 
     status = 408
-    default_message = "The request body did not arrive in time."
+    default_message = "The request did not arrive in time."
