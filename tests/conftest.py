@@ -8,6 +8,10 @@ from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).parent.parent
 
+# servers of tests are on this machine, whatever proxy leads elsewhere
+for name in ("NO_PROXY", "no_proxy"):
+    os.environ[name] = ",".join(filter(None, (os.environ.get(name), "127.0.0.1,localhost")))
+
 # a slow machine is no failed test
 settings.register_profile("openrek", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("openrek")

@@ -1,6 +1,7 @@
 """The command line on real photos, without a server; the demo from start to stop."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -92,15 +93,28 @@ def test_the_models_of_the_base_pack_are_whole() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_the_demo_of_a_photo_that_is_not_there(tmp_path: Path) -> None:
+    done = openrek("demo", str(tmp_path / "none.jpg"), "--output", str(tmp_path))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "there is no file, folder or match for" in done.stderr
+
+
 def test_the_demo_runs_from_start_to_stop(photos: dict[str, Path], tmp_path: Path) -> None:
+    """In another region, behind a proxy, and with a file that is no picture among the photos."""
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"\xff\xd8 no picture")
+    elsewhere = {"OPENREK_REGION": "eu-west-1", "HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": "", "no_proxy": ""}
     done = subprocess.run(
-        [sys.executable, "-m", "openrek", "demo", str(photos["astronaut"]), "--output", str(tmp_path)],
+        [sys.executable, "-m", "openrek", "demo", str(broken), str(photos["astronaut"]), "--output", str(tmp_path)],
         capture_output=True,
         text=True,
         timeout=180,
         check=False,
+        env={**os.environ, **elsewhere},
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 1, done.stderr
+    assert "broken.jpg: An error occurred (InvalidImageFormatException)" in done.stderr
+    assert "Traceback" not in done.stderr
     assert re.search(r"face (9\d|100)\.\d%", done.stdout)
     assert "Person" in done.stdout
     assert (tmp_path / "astronaut-annotated.png").stat().st_size > 10_000

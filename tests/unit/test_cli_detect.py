@@ -142,11 +142,32 @@ def test_people_of_the_gallery(operations: Operations, photo: str, tmp_path: Pat
     assert json.loads(call("celebrities", photo, "--json").stdout) == {"File": photo, **operations.answer}
 
 
+def test_numbers_are_those_of_the_server(operations: Operations, photo: str) -> None:
+    operations.answer = {"FaceDetails": [{"Confidence": 99.9976577758789, "BoundingBox": {**BOX, "Left": 0.1}}]}
+    line = call("faces", photo, "--json").stdout
+    assert '"Confidence": 99.99766, "BoundingBox": {"Left": 0.1, "Top": 0.25' in line
+
+
 def test_a_refusal_names_the_photo(operations: Operations, photo: str) -> None:
     operations.answer = {"Error": "each side must have at least 80"}
     result = call("faces", photo, status=1)
     assert f"{photo}: each side must have at least 80" in " ".join(result.stderr.split())
     assert "1 of 1 photos could not be read" in result.stderr
+
+
+def test_drawing_goes_by_the_limit_of_the_settings_and_fails_photo_by_photo(
+    operations: Operations, photo: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The handlers are stand-ins, so that only drawing decodes."""
+    operations.answer = {"FaceDetails": [FACE]}
+    other = tmp_path / "small.png"
+    Image.new("RGB", (90, 90)).save(other)
+    monkeypatch.setenv("OPENREK_MAX_IMAGE_PIXELS", "10000")
+    result = call("faces", photo, str(other), "--draw", str(tmp_path / "out"), status=1)
+    assert "400 x 300 = 120,000 pixels; at most 10,000" in " ".join(result.stderr.split())
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["small.png"]
+    monkeypatch.setenv("OPENREK_MAX_IMAGE_PIXELS", "130000")
+    call("faces", photo, "--draw", str(tmp_path / "out"))
 
 
 def test_the_covers_that_can_be_required_are_those_that_are_seen() -> None:

@@ -48,3 +48,22 @@ def test_many_photos_are_drawn_into_a_folder_without_writing_over(tmp_path: Path
     targets = drawing_targets(photos, tmp_path / "out")
     assert [targets[photo].name for photo in photos] == ["a.png", "a-2.png", "b.png"]
     assert (tmp_path / "out").is_dir()
+
+
+def test_a_file_that_can_be_no_picture_is_refused_first(tmp_path: Path) -> None:
+    photo = [Path("a.jpg")]
+    for name in ("out.xyz", "out.txt", "out.xbm"):  # the last holds black and white only
+        with pytest.raises(UserError, match=rf"no picture can be written as \{Path(name).suffix}: name a file .png"):
+            drawing_targets(photo, tmp_path / name)
+    assert drawing_targets(photo, tmp_path / "OUT.JPG") == {photo[0]: tmp_path / "OUT.JPG"}
+    with pytest.raises(UserError, match=r"there is no folder .*gone to write out.png to"):
+        drawing_targets(photo, tmp_path / "gone" / "out.png")
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    for target in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(
+            UserError, match=r"folder .*file.* for drawings cannot be made: (File exists|Not a directory)"
+        ):
+            drawing_targets([Path("a.jpg"), Path("b.jpg")], target)

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
-from openrek.cli.common import UserError, console
+from openrek.cli.common import UserError, console, console_err, settings_from
+from openrek.cli.photos import find_photos, make_folder
 
 if TYPE_CHECKING:
     from types_boto3_rekognition import RekognitionClient
@@ -30,14 +32,25 @@ def demo(
     ] = None,
 ) -> None:
     """Start a server on a free port, ask it about real photos through boto3, draw what it saw, stop it."""
-    chosen = photos or sample_photos()
-    output.mkdir(parents=True, exist_ok=True)
+    from botocore.exceptions import ClientError
+
+    from openrek.vision.image import ImageError
+
+    chosen = find_photos([str(photo) for photo in photos]) if photos else sample_photos()
+    make_folder(output)
+    failed = 0
     with running_server() as (url, credentials):
         client = boto3_client(url, credentials)
         console.print(Panel.fit(f"An unmodified boto3 client, endpoint_url={url}", style="cyan"))
         for photo in chosen:
-            _show(client, photo, output)
+            try:
+                _show(client, photo, output)
+            except (ClientError, ImageError, OSError) as error:
+                failed += 1
+                console_err.print(f"[red]{escape(str(photo))}:[/] {escape(str(error))}", soft_wrap=True)
     console.print("\nThe server has stopped. Run your own with [bold]make serve[/] (or [bold]openrek serve[/]).")
+    if failed:
+        raise typer.Exit(1)
 
 
 def sample_photos() -> list[Path]:
@@ -96,14 +109,16 @@ def running_server(*options: str, env: Mapping[str, str] | None = None) -> Itera
 
 
 def boto3_client(url: str, credentials: Path) -> "RekognitionClient":
-    """A boto3 client that reads the made key pair from its credentials file."""
+    """A boto3 client that reads the made key pair from its credentials file, signs for the server's region, and goes
+    to this machine by no proxy."""
     import boto3
+    from botocore.config import Config
     from botocore.session import Session
 
     core = Session()
     core.set_config_variable("credentials_file", str(credentials))
-    session = boto3.Session(botocore_session=core, profile_name="openrek", region_name="us-east-1")
-    return session.client("rekognition", endpoint_url=url)
+    session = boto3.Session(botocore_session=core, profile_name="openrek", region_name=settings_from().region)
+    return session.client("rekognition", endpoint_url=url, config=Config(proxies={}))
 
 
 def _show(client: "RekognitionClient", photo: Path, output: Path) -> None:
@@ -129,7 +144,7 @@ def _show(client: "RekognitionClient", photo: Path, output: Path) -> None:
         "\n".join(lines[:8]) + (f"\n... {len(lines) - 8} more lines" if len(lines) > 8 else "") if lines else "no text",
     )
     picture = output / f"{photo.stem}-annotated.png"
-    annotated(photo, labels, faces, text).save(picture)
+    annotated(photo, labels, faces, text, max_pixels=settings_from().pixel_limit).save(picture)
     table.add_row("Picture", str(picture))
     console.print(table)
 

@@ -1,7 +1,6 @@
 """`openrek detect labels|faces|celebrities|text|moderation|ppe`: the same answers as the server's, for files, without a
 server."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -11,6 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from openrek.cli.answers import answer_line
 from openrek.cli.common import HomeOption, JsonOption, console, console_err, services_from, settings_from
 from openrek.cli.photos import drawing_targets, find_photos
 from openrek.cli.progress import work_bar
@@ -179,6 +179,7 @@ def _detect(
     exit status is then 1."""
     from openrek.cli.drawing import annotated
     from openrek.service.operation import load_operations
+    from openrek.vision.image import ImageError
 
     found = find_photos(photos)
     targets = drawing_targets(found, draw) if draw is not None else {}
@@ -195,12 +196,12 @@ def _detect(
                     call = Call(name, "local", Caller("local", settings.account_id, settings.region), parameters)
                     answer = handler(parameters, call, services)
                     if path in targets:
-                        annotated(path, answer).save(targets[path])
-                except (ServiceError, OSError) as error:
+                        annotated(path, answer, max_pixels=settings.pixel_limit).save(targets[path])
+                except (ServiceError, ImageError, OSError) as error:
                     failed += 1
                     console_err.print(f"[red]{escape(str(path))}:[/] {escape(str(error))}", soft_wrap=True)
                     continue
-                _print(path, answer, tables, as_json=as_json, drawn=targets.get(path))
+                _print(name, path, answer, tables, as_json=as_json, drawn=targets.get(path))
     finally:
         services.close()
     if failed:
@@ -209,6 +210,7 @@ def _detect(
 
 
 def _print(
+    name: str,
     path: Path,
     answer: Mapping[str, Any],
     tables: Sequence[Callable[[Mapping[str, Any]], Table]],
@@ -217,7 +219,7 @@ def _print(
     drawn: Path | None,
 ) -> None:
     if as_json:  # JSON Lines: one photo a line
-        typer.echo(json.dumps({"File": str(path), **answer}, ensure_ascii=False))
+        typer.echo(answer_line(name, answer, File=str(path)))
         return
     console.print(f"[bold]{escape(str(path))}[/]" + (f"  -> {escape(str(drawn))}" if drawn else ""), soft_wrap=True)
     for table in tables:

@@ -14,9 +14,10 @@ Size = tuple[int, int]
 LONGEST = 2400  # pixels; a larger photo is drawn at this size, which any screen shows whole
 
 
-def annotated(photo: Path, *answers: Mapping[str, Any]) -> "Image":
-    """The photo with everything that the answers found in it. Raises ImageError when it cannot be read."""
-    picture = load_image(photo, formats=RELAXED_FORMATS, longest=LONGEST)
+def annotated(photo: Path, *answers: Mapping[str, Any], max_pixels: int) -> "Image":
+    """The photo, of at most `max_pixels`, with everything that the answers found in it. Raises ImageError when it
+    cannot be read, OSError where it is gone."""
+    picture = load_image(photo, formats=RELAXED_FORMATS, longest=LONGEST, max_pixels=max_pixels)
     size = (picture.width, picture.height)
     marks: list[Mark] = []
     legend: list[str] = []

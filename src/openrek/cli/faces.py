@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from openrek import __version__
+from openrek.cli.answers import answer_line
 from openrek.cli.common import HomeOption, JsonOption, UserError, console, console_err, services_from, settings_from
 from openrek.cli.detect import LOCAL_FILE_LIMIT, ProfileOption
 from openrek.cli.photos import find_photos
@@ -87,7 +88,7 @@ def compare(
     with _local(None, profile) as local:
         answer = local.ask("CompareFaces", {**images, "SimilarityThreshold": min_similarity})
     if as_json:
-        typer.echo(json.dumps({"Source": str(first), "Target": str(second), **answer}, ensure_ascii=False))
+        typer.echo(answer_line("CompareFaces", answer, Source=str(first), Target=str(second)))
         return
     table = _table("face of B", "alike %", "left, top  width x height")
     rows = [(f"{match['Similarity']:.1f}", match["Face"]) for match in answer["FaceMatches"]]
@@ -195,7 +196,7 @@ def search(
     with _local(home, profile) as local:
         answer = local.ask("SearchFacesByImage", {**request, "Image": {"Bytes": data}})
     if as_json:
-        typer.echo(json.dumps({"File": str(photo), **answer}, ensure_ascii=False))
+        typer.echo(answer_line("SearchFacesByImage", answer, File=str(photo)))
     else:
         console.print(_matches_table(answer["FaceMatches"], min_similarity))
     if sheet is not None and photos is not None:

@@ -1,6 +1,7 @@
 """Photos named on a command line: files, folders (searched through) and globs."""
 
 import glob
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -39,11 +40,13 @@ def find_photos(names: Sequence[str]) -> list[Path]:
 def drawing_targets(photos: Sequence[Path], target: Path) -> dict[Path, Path]:
     """Where each photo's drawing goes: `target` itself for one photo, else PNG files in the folder `target`.
 
-    Photos of the same name in different folders get a number, so that none is written over.
+    Photos of the same name in different folders get a number, so that none is written over. Raises UserError where no
+    picture can be written there.
     """
     if len(photos) == 1 and not target.is_dir() and target.suffix:
+        _check_picture_file(target)
         return {photos[0]: target}
-    target.mkdir(parents=True, exist_ok=True)
+    make_folder(target)
     targets: dict[Path, Path] = {}
     taken: set[str] = set()
     for photo in photos:
@@ -53,3 +56,22 @@ def drawing_targets(photos: Sequence[Path], target: Path) -> dict[Path, Path]:
         taken.add(name)
         targets[photo] = target / f"{name}.png"
     return targets
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder for drawings where it is not there. Raises UserError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"the folder {folder} for drawings cannot be made: {error.strerror or error}") from error
+
+
+def _check_picture_file(target: Path) -> None:
+    from PIL import Image
+
+    try:
+        Image.new("RGB", (8, 8)).save(io.BytesIO(), Image.registered_extensions()[target.suffix.lower()])
+    except (KeyError, OSError, ValueError) as error:
+        raise UserError(f"no picture can be written as {target.suffix}: name a file .png, .jpg or .webp") from error
+    if not target.parent.is_dir():
+        raise UserError(f"there is no folder {target.parent} to write {target.name} to")
