@@ -49,7 +49,7 @@ format: $(VENV)/.dev  ## let ruff tidy the sources
 bench: $(VENV)/.dev models  ## measure speed, memory and start-up; writes docs/benchmarks.md
 	@$(BIN)/python -m bench --write docs/benchmarks.md
 
-bench-video: $(VENV)/.dev  ## measure stored video beside PyAV, PySceneDetect and FFmpeg; writes docs/benchmarks-video.md
+bench-video: $(VENV)/.dev models  ## measure stored video beside PyAV, PySceneDetect and FFmpeg; writes docs/benchmarks-video.md
 	@$(BIN)/python -m bench.video --write docs/benchmarks-video.md
 
 clean:  ## remove .venv and everything built or cached in this folder

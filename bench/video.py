@@ -4,11 +4,13 @@ speed: only decoding with PyAV, each analyser, PySceneDetect's AdaptiveDetector 
     blackdetect, in turns, each in a process of its own, on one core and on two.
 cuts: hard cuts found, ours and PySceneDetect's, in the media's clips, in films made from them (`bench.films` and
     `bench.restless`), and in the films of `--other`, a folder with a truth.json like the media's.
+analysers: what each analyser of `openrek video analyze` takes for a clip of 720 lines, alone and all in one run, on one
+    core and on two, each in a process of its own.
 black: black runs, ours and blackdetect's, in the media's clips.
 length: time and memory against length: films of 1, 10 and 60 minutes (`--longest 360` adds six hours), and the people
     of 1 and 4 hours.
 
-Without parts, all of them: about eight minutes on two quiet cores.
+Without parts, all of them: about ten minutes on two quiet cores.
 """
 
 import argparse
@@ -20,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -40,7 +43,14 @@ UNLISTED = {"video/fades-through-black.mp4": [("dissolve", 530, 556)]}
 """Soft transitions that are plainly there but not in the truth."""
 
 SPEED_CLIPS = ("fades-through-black", "six-people-one-by-one", "bars-sd-burnt-timecode", "bars-hd", "fades-synthetic")
-PARTS = ("speed", "cuts", "black", "length")
+ANALYSED_CLIP = "slate-wipe-host"
+"""A slate, and somebody who speaks: every analyser has something to find."""
+ANALYSERS = ("labels", "faces", "people", "text", "moderation")
+TOGETHER = ("shots", "cues", "shots+cues", *ANALYSERS, "+".join(("shots", "cues", *ANALYSERS)))
+"""What is measured of it: analysers that share one decode are joined by a plus."""
+SEE = "see:"
+
+PARTS = ("speed", "analysers", "cuts", "black", "length")
 ALONE = ("decode", "default", "shots+cues", "adaptive")
 """What is measured on one core too."""
 MEASURES = ("decode", "default", "shots", "cues", "shots+cues", "adaptive", "content", "blackdetect")
@@ -75,6 +85,32 @@ def analysed(path: Path, names: str) -> dict[str, Any]:
     made: dict[str, Callable[[], Analyser]] = {"shots": ShotDetector, "cues": CueAnalyser}
     with VideoReader.open(path) as reader:
         return analyse(reader, [made[name]() for name in names.split("+")])
+
+
+def ready_to_see(path: Path, names: str) -> Callable[[], dict[str, Any]]:
+    """The analysis of a video by parts of `openrek video analyze`, with their models loaded; results by name."""
+    from openrek.cli.video_parts import PARTS as ALL
+    from openrek.service.services import Services
+    from openrek.service.video_analysers.base import Looks
+    from openrek.settings import Settings
+    from openrek.vision.video import VideoReader, analyse, observe
+
+    home = tempfile.TemporaryDirectory(prefix="openrek-bench-")
+    settings = Settings(home=Path(home.name))
+    services = Services(settings)
+    looks = Looks(services)
+    analysers = [ALL[name].analyser(looks, settings) for name in names.split("+")]
+    with VideoReader.open(path) as reader:
+        middle, second = reader.info.frames // 2, round(reader.info.rate)
+        for first in (0, middle):
+            observe(reader, analysers, first, first + second)
+
+    def see() -> dict[str, Any]:
+        with home, closing(services), VideoReader.open(path) as again:
+            found = analyse(again, analysers)
+            return {name: list(found[ALL[name].result]) for name in names.split("+")}
+
+    return see
 
 
 def cuts_of(path: Path) -> list[int]:
@@ -148,16 +184,26 @@ def people(hours: Fraction) -> int:
     return sum(1 for _ in analyser.decide(info, observations))
 
 
-def run_measure(name: str, path: Path) -> Any:
+def ready(name: str, path: Path) -> Callable[[], Any]:
+    """A measure, with everything loaded that a worker loads once."""
+    if name.startswith(SEE):
+        return ready_to_see(path, name.removeprefix(SEE))
     if name == "people":
-        return people(Fraction(path.name))
+        import openrek.service.video_analysers.persons
+
+        return lambda: people(Fraction(path.name))
     if name in ("decode", "default"):
-        return decode(path, "AUTO" if name == "decode" else "SLICE")
+        return lambda: decode(path, "AUTO" if name == "decode" else "SLICE")
     if name == "blackdetect":
-        return blackdetect(path)
+        return lambda: blackdetect(path)
     if name in ("adaptive", "content"):
-        return scenes_of(path, name)
-    return analysed(path, name)
+        import scenedetect  # noqa: F401
+
+        return lambda: scenes_of(path, name)
+    import openrek.vision.video.cues
+    import openrek.vision.video.shots  # noqa: F401
+
+    return lambda: analysed(path, name)
 
 
 def child(name: str, path: Path, cores: int) -> None:
@@ -166,16 +212,10 @@ def child(name: str, path: Path, cores: int) -> None:
     import cv2
 
     cv2.setNumThreads(cores)
-    if name in ("adaptive", "content"):
-        import scenedetect  # noqa: F401 - loaded before the clock starts
-    elif name == "people":
-        import openrek.service.video_analysers.persons
-    elif name not in ("decode", "default", "blackdetect"):
-        import openrek.vision.video.cues
-        import openrek.vision.video.shots  # noqa: F401 - loaded before the clock starts
+    measure = ready(name, path)
     busy = time.process_time()
     begun = time.perf_counter()
-    run_measure(name, path)
+    measure()
     took, busy = time.perf_counter() - begun, time.process_time() - busy
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"seconds": took, "busy": busy, "peak": peak}))
@@ -220,6 +260,36 @@ def speed(media: Path, rounds: int) -> str:
         "several frames at once as openrek does (PyAV itself does not, unless it is asked to), and processor time "
         f"against its processor time in brackets; median of {rounds} rounds. Load of the machine during the run: "
         f"{os.getloadavg()[0]:.1f}.\n\n" + table(["cores", "what", *titles], rows)
+    )
+
+
+def analysers(media: Path) -> str:
+    from openrek.cli.video_parts import PARTS as ALL
+    from openrek.settings import Settings
+
+    path, settings = media / "video" / f"{ANALYSED_CLIP}.mp4", Settings()
+    seconds = _length(path)
+    counts = [n for n in (1, 2) if n <= len(os.sched_getaffinity(0))]
+    rows = []
+    for names in TOGETHER:
+        runs = [measured(SEE + names, path, cores) for cores in counts]
+        each = names.split("+")
+        steps = [f"{float(settings.exact(ALL[one].step)):g} s" if ALL[one].step else "frame" for one in each]
+        rows.append(
+            [
+                "all in one run" if len(each) > 2 else " and ".join(each),
+                "as above" if len(each) > 2 else " and ".join(dict.fromkeys(steps)),
+                *(f"{seconds / run['seconds']:.2g}×" for run in runs),
+                *(f"{run['peak']:.0f} MB" for run in runs),
+            ]
+        )
+    cores = [f"{n} core{'' if n == 1 else 's'}" for n in counts]
+    return (
+        "## Analysers\n\nMultiples of real time, decoding included, and the peak memory of the process; models are "
+        f"loaded before the clock starts. The clip is {path.stem}, {seconds:.0f} s, {_size(path)}: a slate, then "
+        f"somebody who speaks. Faces are read with all attributes. Load of the machine: "
+        f"{os.getloadavg()[0]:.1f}.\n\n"
+        + table(["analyser", "looks at every", *cores, *(f"memory, {each}" for each in cores)], rows)
     )
 
 
@@ -429,6 +499,7 @@ def main() -> None:
         parts = ["length"]
     make: dict[str, Callable[[], str]] = {
         "speed": lambda: speed(options.media, options.rounds),
+        "analysers": lambda: analysers(options.media),
         "cuts": lambda: accuracy(options.media, options.films, options.other),
         "black": lambda: black(options.media),
         "length": lambda: length([n for n in (1, 10, 60, 360) if n <= options.longest]),
