@@ -444,10 +444,12 @@ def test_the_life_of_a_user(database: Database) -> None:
     assert found is not None
     mean = unit(0) + unit(1)
     np.testing.assert_allclose(found.vector, mean / np.linalg.norm(mean), atol=1e-6)
+    assert users.factors([found.number, 999]) == {found.number: pytest.approx(float(np.linalg.norm(mean / 2)) ** 0.75)}
     assert disassociate(database, number, "u", [ids[0]]).face_count == 1
     found = users.find(number, "u")
     assert found is not None
     np.testing.assert_allclose(found.vector, unit(1), atol=1e-6)
+    assert users.factors([found.number]) == {found.number: 1}
     delete_user(database, number, "u")
     assert users.find(number, "u") is None
     assert described(database).user_count == 1

@@ -225,6 +225,32 @@ def test_more_faces_than_an_answer_holds(services: Services) -> None:
     assert "NextToken" not in rest
 
 
+def test_the_more_a_users_faces_differ_the_less_their_mean_counts(services: Services) -> None:
+    """The mean's direction alone would be more like ME than one person's face at 92, though no face of it is."""
+    keep(services, {"me": ME, "one": like_me(92)} | {way: like_me(83, way=way) for way in (2, 3, 4)})
+    for user, names in (("one", ["one"]), ("three", [2, 3, 4])):
+        ask(create_user, services, UserId=user)
+        ids = [face_id(name) for name in names]
+        given = ask(associate_faces, services, UserId=user, FaceIds=ids, UserMatchThreshold=0.0)
+        assert len(given["AssociatedFaces"]) == len(ids)
+    mean = np.mean([like_me(83, way=way) for way in (2, 3, 4)], axis=0)
+    length = float(np.linalg.norm(mean))
+    direction = mean / length
+    assert float(SCALE.similarity(direction[0])) > 93
+    expected = float(SCALE.similarity(direction[0] * length**0.75))
+    matches = ask(search_users, services, FaceId=face_id("me"))["UserMatches"]
+    assert [match["User"]["UserId"] for match in matches] == ["one", "three"]
+    assert similarities(matches) == pytest.approx([92, expected], abs=0.01)
+    assert ask(search_users, services, FaceId=face_id("me"), MaxUsers=1)["UserMatches"] == matches[:1]
+    # the same between users, either way, and where a face is given to one
+    between = float(SCALE.similarity(direction @ like_me(92) * length**0.75))
+    for user in ("one", "three"):
+        answer = ask(search_users, services, UserId=user, UserMatchThreshold=0.0)
+        assert similarities(answer["UserMatches"]) == pytest.approx([between], abs=0.01)
+    answer = ask(associate_faces, services, UserId="three", FaceIds=[face_id("me")], UserMatchThreshold=99.0)
+    assert answer["UnsuccessfulFaceAssociations"][0]["Confidence"] == pytest.approx(expected, abs=0.01)
+
+
 def test_more_users_than_an_answer_holds(services: Services) -> None:
     keep(services, {"me": ME} | {number: like_me(90, way=1 + number % 120) for number in range(502)})
     users = Users(services.database)

@@ -31,12 +31,12 @@ class Person:
     landmarks: Floats
 
 
-def read(folder: Path, column: str, runtime: Runtime, limit: int) -> tuple[list[Person], int]:
-    """The pictures of up to `limit` people with at least two pictures, and in how many no face was found."""
+def read(folder: Path, column: str, runtime: Runtime, limit: int, least: int = 2) -> tuple[list[Person], int]:
+    """The pictures of up to `limit` people with at least `least` pictures, and in how many no face was found."""
     with open(folder / "labels.csv", newline="") as table:
         rows = [(row["image"], row[column]) for row in csv.DictReader(table)]
     counts = Counter(identity for _, identity in rows)
-    chosen = set(sorted((name for name, count in counts.items() if count > 1), key=_place)[:limit])
+    chosen = set(sorted((name for name, count in counts.items() if count >= least), key=_place)[:limit])
     people, missed = [], 0
     for identity, pixels in _pictures(folder, [row for row in rows if row[1] in chosen]):
         person = seen(identity, pixels, runtime)

@@ -19,7 +19,6 @@ from openrek.service.services import Services
 from openrek.store.collections import Collection
 from openrek.store.faces import Faces as FaceStore
 from openrek.store.faces import StoredFace
-from openrek.store.vector_changes import Kind
 from openrek.vision.faces import PICTURE_SIDE, detect_faces
 from openrek.vision.faces.embedding import embed_faces
 from openrek.vision.faces.similarity import cosine_for, similarity
@@ -91,18 +90,17 @@ def nearest(
     services: Services,
     collection: Collection,
     vector: Floats,
-    kind: Kind,
     *,
     threshold: float,
     limit: int,
     without: int | None = None,
 ) -> list[tuple[int, float]]:
-    """Number and similarity (0..100) of up to `limit` vectors at or above `threshold`, the most alike first."""
+    """Number and similarity (0..100) of up to `limit` faces at or above `threshold`, the most alike first."""
     model = model_of(collection, services)
     wanted = limit + (without is not None)
     with still_there(collection):
         numbers, cosines = services.vectors.search(
-            collection.number, vector, least=cosine_for(threshold, model), limit=wanted, kind=kind
+            collection.number, vector, least=cosine_for(threshold, model), limit=wanted, kind="faces"
         )
     similarities = similarity(cosines, model)
     found = [
@@ -127,7 +125,6 @@ def face_matches(
         services,
         collection,
         vector,
-        "faces",
         threshold=request.get("FaceMatchThreshold", THRESHOLD),
         limit=request.get("MaxFaces", limit),
         without=without,

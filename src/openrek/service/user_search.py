@@ -5,19 +5,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 from openrek.contract.call import Call
 from openrek.contract.errors import InvalidParameterException
-from openrek.service.collections import find_collection
+from openrek.service.collections import find_collection, still_there
 from openrek.service.face_model import model_of
 from openrek.service.face_quality import FACE_NOT_LARGEST, NONE, quality_reasons
-from openrek.service.face_search import Floats, nearest, stored_face
+from openrek.service.face_search import Floats, stored_face
 from openrek.service.faces import face_details
 from openrek.service.images import decode_request_image, open_request_image
 from openrek.service.operation import Response, operation
 from openrek.service.services import Services
 from openrek.service.users import missing_user, user_status
 from openrek.store.collections import Collection
-from openrek.store.users import Users
+from openrek.store.users import User, Users
 from openrek.vision.faces import PICTURE_SIDE, detect_faces
 from openrek.vision.faces.embedding import embed_faces
+from openrek.vision.faces.similarity import cosine_for, similarity
 
 if TYPE_CHECKING:
     from types_boto3_rekognition.type_defs import (
@@ -48,7 +49,7 @@ def search_users(request: "SearchUsersRequestTypeDef", call: Call, services: Ser
             raise missing_user(user_id)
         response["SearchedUser"] = {"UserId": user_id}
         response["UserMatches"] = (
-            _matches(services, collection, user.vector, request, without=user.number) if user.vector is not None else []
+            _matches(services, collection, user.vector, request, user) if user.vector is not None else []
         )
         return response
     assert face_id is not None
@@ -88,23 +89,34 @@ def search_users_by_image(request: "SearchUsersByImageRequestTypeDef", call: Cal
 
 
 def _matches(
-    services: Services, collection: Collection, vector: Floats, request: Mapping[str, Any], without: int | None = None
+    services: Services, collection: Collection, vector: Floats, request: Mapping[str, Any], searched: User | None = None
 ) -> "list[UserMatchTypeDef]":
-    found = nearest(
-        services,
-        collection,
-        vector,
-        "users",
-        threshold=request.get("UserMatchThreshold", THRESHOLD),
-        limit=request.get("MaxUsers", MAX_USERS),
-        without=without,
-    )
-    users = Users(services.database).numbered(collection.number, [number for number, _ in found])
+    """UserMatch members of a face's vector, or of that of the user `searched`, who is left out.
+
+    The factors of users change the order of their cosines, so the most are asked for, however few are wanted.
+    """
+    model = model_of(collection, services)
+    threshold = request.get("UserMatchThreshold", THRESHOLD)
+    least = cosine_for(threshold, model)
+    with still_there(collection):
+        numbers, cosines = services.vectors.search(
+            collection.number, vector, least=least if least > 0 else -1, limit=MAX_USERS + 1, kind="users"
+        )
+    store = Users(services.database)
+    own = searched.number if searched is not None else 0
+    factors = store.factors([own, *numbers])
+    matches = [
+        (float(similarity(cosine * factors[number] * factors.get(own, 1.0), model)), number)
+        for number, cosine in zip(numbers.tolist(), cosines.tolist(), strict=True)
+        if number != own and number in factors
+    ]
+    matches = sorted((match for match in matches if match[0] >= threshold), key=lambda match: -match[0])
+    users = store.numbered(collection.number, [number for _, number in matches])
     return [
         {
             "Similarity": value,
             "User": {"UserId": users[number].user_id, "UserStatus": user_status(users[number].face_count)},
         }
-        for number, value in found
+        for value, number in matches[: request.get("MaxUsers", MAX_USERS)]
         if number in users
     ]

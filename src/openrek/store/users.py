@@ -22,6 +22,11 @@ FACE_NOT_FOUND: Final = "FACE_NOT_FOUND"
 ANOTHER_USERS: Final = "ASSOCIATED_TO_A_DIFFERENT_USER"
 LOW_MATCH: Final = "LOW_MATCH_CONFIDENCE"
 
+_POWER: Final = 0.75
+"""The mean of a person's faces points nearer to everybody than the faces do, the more so the less alike these are.
+Times this power of the mean's length, its cosines let no more strangers through than those of two faces do; the whole
+length, which makes them means of cosines, would keep fewer of the person's own (training/similarity/README.md)."""
+
 _COLUMNS: Final = (users.c.id, users.c.user_id, users.c.face_count)
 
 
@@ -38,7 +43,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A face that was left as it is: why, whose it is, or how alike it is to the user (cosine)."""
+    """A face that was left as it is: why, whose it is, or how alike it is to the user (cosine times factor)."""
 
     face_id: str
     reason: str
@@ -75,6 +80,13 @@ class Users:
         statement = select(*_COLUMNS).where(users.c.collection_number == collection, users.c.id.in_(wanted))
         with self._database.read() as connection:
             return {row.id: _user(row) for row in connection.execute(statement)}
+
+    def factors(self, numbers: Iterable[int]) -> dict[int, float]:
+        """What a cosine to a user's vector is to be multiplied by before it is held against those of two faces, by
+        number: 0..1, 1 for one face and for faces that are all alike. Users without a face are left out.
+        """
+        with self._database.read() as connection:
+            return _factors(connection, numbers)
 
     def page(self, collection: int, *, after: int = 0, limit: int) -> list[User]:
         """Up to `limit` users with numbers above `after`, in the order of their creation."""
@@ -114,14 +126,17 @@ class Users:
     ) -> Membership:
         """Give faces to a user.
 
-        least: the least cosine between a face and the user's vector; where the user has no face yet, the first face
-        given is taken and the others are held against it. Faces that are the user's already are in no list.
+        least: the least cosine between a face and the user's vector, times the user's factor; where the user has no
+        face yet, the first face given is taken and the others are held against it. Faces that are the user's already
+        are in no list.
         Raises FullError (nothing is changed then), UserMissingError, CollectionMissingError.
         """
         change = next_change(connection, collection)
         user = _existing(connection, collection, user_id)
         found = _faces(connection, collection, face_ids)
         reference = user.vector
+        if reference is not None:
+            reference = reference * np.float32(_factors(connection, [user.number])[user.number])
         result = Membership()
         for face_id in dict.fromkeys(face_ids):
             face = found.get(face_id)
@@ -194,6 +209,19 @@ def _faces(connection: Connection, collection: int, face_ids: Sequence[str]) -> 
     statement = select(*columns).select_from(faces.outerjoin(users, users.c.id == faces.c.user_number))
     mine = statement.where(faces.c.collection_number == collection, faces.c.face_id.in_(face_ids))
     return {row.face_id: row for row in connection.execute(mine)}
+
+
+def _factors(connection: Connection, numbers: Iterable[int]) -> dict[int, float]:
+    """As Users.factors."""
+    wanted = [int(number) for number in numbers]
+    statement = select(faces.c.user_number, faces.c.vector).where(faces.c.user_number.in_(wanted))
+    rows = connection.execute(statement.order_by(faces.c.user_number)).all()
+    if not rows:
+        return {}
+    owners, starts, counts = np.unique([row.user_number for row in rows], return_index=True, return_counts=True)
+    sums = np.add.reduceat(unpack([row.vector for row in rows]), starts, axis=0)
+    lengths = np.where(counts == 1, 1, np.linalg.norm(sums, axis=1) / counts)
+    return dict(zip(owners.tolist(), np.minimum(lengths, 1) ** _POWER, strict=True))
 
 
 def _give(connection: Connection, numbers: Sequence[int], user: int | None) -> None:
