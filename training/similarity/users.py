@@ -2,10 +2,11 @@
 
     python -m training.similarity.users --data DATA
 
-DATA holds the sets of `pairs.SETS`; of people with at least `--pictures` pictures, users are made of some by chance, the
-person's other pictures are its own and those of all others are strangers. Prints which shares of them reach similarity
-80 by the card's scale, beside those of pairs of two faces, with cosines to the mean's direction times powers of the
-mean's length: 0 is the direction alone, 1 the mean of the cosines to the faces, `openrek.store.users` has another.
+DATA holds the sets of `pairs.SETS`; of people with at least `--pictures` pictures, users are made of some by chance,
+the person's other pictures are its own and those of all others are strangers. Prints which shares of them reach
+similarity 80 by the card's scale, beside those of pairs of two faces, with cosines to the mean's direction times
+powers of the mean's length: 0 is the direction alone, 1 the mean of the cosines to the faces, `openrek.store.users`
+has another.
 """
 
 import argparse
@@ -79,7 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         names = [person.identity for person in people]
         same, different = scores(vectors, names)
         kept, let_in = (100 * float((cosines >= least).mean()) for cosines in (same, different))
-        print(f"{name}: {len(names)} pictures of {len(set(names))} people; pairs true {kept:.1f} %, false {let_in:.3f} %")
+        whose = f"{len(names)} pictures of {len(set(names))} people"
+        print(f"{name}: {whose}; pairs true {kept:.1f} %, false {let_in:.3f} %")
         for faces in FACES:
             for power in POWERS:
                 count, own, strangers, others = reached(vectors, names, faces, power, least)
