@@ -46,7 +46,8 @@ def create_app(settings: Settings, *, progress: Progress | None = None) -> Appli
     services = Services(settings, progress=progress).open()
     keys = AccessKeys(services.database)
     first_key = keys.first_key(settings.home, settings.region)
-    wire = wire_app(built_operations(services), keys.secret_of, settings, services)
+    embedded = services.database.embedded
+    wire = wire_app(built_operations(services), keys.secret_of, settings, services, keys_at_hand=embedded)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

@@ -20,8 +20,8 @@ from openrek.contract.errors import (
 )
 from openrek.contract.model import service_model
 from openrek.settings import Settings
-from openrek.wire.app import CallRecord, default_workers
-from tests.wire.driver import KEY, Answer, Entry, call, exchange, make_app, scope, send, signed_headers
+from openrek.wire.app import CallRecord, default_workers, wire_app
+from tests.wire.driver import KEY, Answer, Entry, call, exchange, make_app, scope, secret_of, send, signed_headers
 from tests.wire.samples import raw_shapes
 
 EMPTY: dict[str, Any] = {"CollectionIds": [], "FaceModelVersions": []}
@@ -157,14 +157,38 @@ def test_a_handlers_bug_is_logged_and_hidden(
 
 
 def test_a_broken_key_store_is_a_server_error(caplog: pytest.LogCaptureFixture) -> None:
-    from openrek.wire.app import wire_app
-
     def secret_of(key: str) -> str | None:
         raise OSError("disk")
 
     answer = call(wire_app(answering(), secret_of, Settings(), None), "ListCollections")
     assert (answer.status, answer.code) == (500, "InternalServerError")
     assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("at_hand", [True, False])
+def test_a_slow_key_store_does_not_stop_the_event_loop(at_hand: bool) -> None:
+    """Where the keys are in a remote database, a request that waits for its key leaves the loop to others."""
+    go, on_loop = threading.Event(), []
+
+    def slow(key: str) -> str | None:
+        on_loop.append(threading.current_thread() is threading.main_thread())
+        assert at_hand or go.wait(10)
+        return secret_of(key)
+
+    app = wire_app(answering(), slow, Settings(), None, keys_at_hand=at_hand)
+
+    async def both() -> tuple[Answer, Answer]:
+        request = scope(signed_headers("RekognitionService.ListCollections", b"{}"))
+        waiting = asyncio.create_task(exchange(app, request, [b"{}"]))
+        other = await exchange(app, scope([], url="http://x/elsewhere"), [b""])
+        assert at_hand or not waiting.done()
+        go.set()
+        return (await waiting).answer(), other.answer()
+
+    first, second = asyncio.run(both())
+    assert (first.status, second.code) == (200, "UnknownOperationException")
+    assert on_loop == [at_hand]
+    app.close()
 
 
 # --- order and routing ------------------------------------------------------------------------------------------------

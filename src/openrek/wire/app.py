@@ -2,7 +2,8 @@
 
 A request's way: size cap -> headers' claim (key, scope, clock) -> body -> signature -> operation -> parameters by shape
 -> constraints -> handler -> answer by shape. Small requests and light handlers stay on the event loop; the parsing of
-large bodies and all other handlers run on threads. Whatever happens on the way becomes an answer with a request id.
+large bodies, all other handlers, and look-ups of keys in a database elsewhere run on threads. Whatever happens on the
+way becomes an answer with a request id.
 """
 
 import asyncio
@@ -37,6 +38,8 @@ log = logging.getLogger(__name__)
 LARGE_BODY: Final = 256 * 1024
 # calls that may wait for a worker; one more is told to slow down
 MOST_WAITING: Final = 256
+# look-ups of access keys at once, where they may take a while
+KEY_READERS: Final = 8
 # memory for all bodies together, in bodies of the largest size
 MOST_BODIES: Final = 16
 
@@ -82,11 +85,13 @@ class WireApp:
         workers: int,
         most_waiting: int,
         on_answer: Callable[[CallRecord], None] | None,
+        keys_at_hand: bool,
     ) -> None:
         self._verifier = verifier
         self._dispatcher = dispatcher
         self._bodies = bodies
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="openrek-call")
+        self._readers = None if keys_at_hand else ThreadPoolExecutor(KEY_READERS, thread_name_prefix="openrek-key")
         self._most_pending = workers + most_waiting
         self._pending = 0
         self._on_answer = on_answer
@@ -94,6 +99,8 @@ class WireApp:
     def close(self) -> None:
         """Wait for the calls that run, forget those that wait."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+        if self._readers is not None:
+            self._readers.shutdown(wait=True, cancel_futures=True)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = _Exchange()
@@ -118,7 +125,7 @@ class WireApp:
         if size is not None and size > self._bodies.limit:
             raise self._bodies.too_large()
         try:
-            claim = self._claim(scope)
+            claim = await self._claim(scope)
         except ServiceError:
             if size is not None and size < LARGE_BODY:  # with the rest read, the connection lives on
                 self._bodies.release(len(await self._bodies.read(receive)))
@@ -140,14 +147,18 @@ class WireApp:
         finally:
             self._bodies.release(held)
 
-    def _claim(self, scope: Scope) -> Claim:
+    async def _claim(self, scope: Scope) -> Claim:
         method, path = scope["method"], scope.get("raw_path") or scope["path"].encode()
         if method != "POST" or path != b"/":
             raise UnknownOperationException(
                 f"{method} {path.decode('latin-1')[:200]} is not part of this API: every operation is a signed POST / "
                 "with X-Amz-Target: RekognitionService.<Operation>; the address of the endpoint has no path."
             )
-        return self._verifier.claim(method, path, scope["query_string"], scope["headers"])
+        query, headers = scope["query_string"], scope["headers"]
+        if self._readers is None:
+            return self._verifier.claim(method, path, query, headers)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._readers, self._verifier.claim, method, path, query, headers)
 
     def _prepare(self, exchange: _Exchange, claim: Claim, body: bytes) -> Call:
         claim.verify(body)
@@ -197,13 +208,14 @@ def wire_app(
     on_answer: Callable[[CallRecord], None] | None = None,
     clock: Callable[[], float] = time.time,
     most_waiting: int = MOST_WAITING,
+    keys_at_hand: bool = True,
 ) -> WireApp:
     """The ASGI application that answers `POST /` for all operations of the service model.
 
     `operations` are the built ones by name; the others answer NotImplementedException once a request is authentic and
-    valid. `secret_of` maps an access key id to its secret, or None; it is called on the event loop. `services` is
-    handed to the handlers as it is. `on_answer` is called on the event loop after every answer; `clock` returns epoch
-    seconds.
+    valid. `secret_of` maps an access key id to its secret, or None; it is called on the event loop where that takes
+    microseconds (`keys_at_hand`), else on threads of its own. `services` is handed to the handlers as it is.
+    `on_answer` is called on the event loop after every answer; `clock` returns epoch seconds.
     """
     return WireApp(
         SigV4Verifier(secret_of, region=settings.region, service=SERVICE, max_skew=settings.max_skew, clock=clock),
@@ -219,6 +231,7 @@ def wire_app(
         workers=settings.workers or default_workers(),
         most_waiting=most_waiting,
         on_answer=on_answer,
+        keys_at_hand=keys_at_hand,
     )
 
 
