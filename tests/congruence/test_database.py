@@ -125,11 +125,11 @@ def test_the_life_of_a_key(database: Database, address: str, tmp_path: Path) -> 
     first = keys.first_key(tmp_path)
     assert first is not None
     pair = keys.create("Größe")
-    assert elsewhere.secret_of(pair.access_key_id) == pair.secret
+    assert elsewhere.secret_of(pair.access_key_id) == keys.secret_of(pair.access_key_id) == pair.secret
     assert [key.label for key in elsewhere.list()] == ["made by the first start", "Größe"]
     assert keys.revoke(pair.access_key_id)
     assert not elsewhere.revoke(pair.access_key_id)
-    assert elsewhere.secret_of(pair.access_key_id) is None
+    assert elsewhere.secret_of(pair.access_key_id) is keys.secret_of(pair.access_key_id) is None
     assert keys.secret_of("\x00" * 20) is None
     again = elsewhere.first_key(tmp_path)
     assert again is not None

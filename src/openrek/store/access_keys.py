@@ -6,7 +6,6 @@ import io
 import re
 import secrets
 import string
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -25,8 +24,6 @@ LABEL_LENGTH: Final = 255
 PROFILE: Final = "openrek"
 CREDENTIALS: Final = "credentials"
 
-TRUST_SECONDS: Final = 1.0  # how long a secret is remembered, and so how long a revoked key may still be accepted
-REMEMBERED: Final = 4096
 _ID: Final = re.compile(r"[A-Z0-9]{20}")
 _ALPHABET: Final = string.ascii_uppercase + "234567"
 _SECRET: Final = select(access_keys.c.secret).where(access_keys.c.access_key_id == bindparam("key"))
@@ -65,7 +62,6 @@ class AccessKeys:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._known: dict[str, tuple[str | None, float]] = {}
 
     def create(self, label: str = "") -> KeyPair:
         """Make a key pair: a random id (20 characters, OREK…) and secret (40 characters, 240 random bits).
@@ -86,30 +82,20 @@ class AccessKeys:
         return [AccessKey(row.access_key_id, row.label, _time(row.created_ms)) for row in rows]
 
     def revoke(self, access_key_id: str) -> bool:
-        """Delete a key; whether it was there. Every server of this database refuses it within a second."""
+        """Delete a key; whether it was there. Every server of this database refuses it from now on."""
         with self._database.begin() as connection:
             statement = delete(access_keys).where(access_keys.c.access_key_id == access_key_id)
-            revoked = connection.execute(statement).rowcount == 1
-        self._known.pop(access_key_id, None)
-        return revoked
+            return connection.execute(statement).rowcount == 1
 
     def secret_of(self, access_key_id: str) -> str | None:
         """The secret of a key, None for an unknown or revoked one.
 
-        Remembered for TRUST_SECONDS, so that most calls cost a dictionary look-up.
+        Never remembered: a key that another process revokes is refused at once.
         """
-        now = time.monotonic()
-        known = self._known.get(access_key_id)
-        if known is not None and now < known[1]:
-            return known[0]
         if not _ID.fullmatch(access_key_id):
             return None
         rows = self._database.fetch(_SECRET, key=access_key_id)
-        secret = str(rows[0][0]) if rows else None
-        if len(self._known) >= REMEMBERED:  # made-up ids must not fill the memory
-            self._known.clear()
-        self._known[access_key_id] = (secret, now + TRUST_SECONDS)
-        return secret
+        return str(rows[0][0]) if rows else None
 
     def first_key(self, home: Path, region: str | None = None) -> FirstKey | None:
         """Make the first start's key pair and write it to `<home>/credentials` in the AWS credentials format.
