@@ -286,7 +286,7 @@ def test_an_empty_cache_without_network_says_what_to_do(photos: dict[str, Path],
         with pytest.raises(ClientError) as caught:
             rekognition.detect_faces(Image={"Bytes": photos["astronaut"].read_bytes()})
         assert code(caught) == ("InternalServerError", 500)
-        assert "openrek models pull base" in caught.value.response["Error"]["Message"]
+        assert "`OPENREK_OFFLINE=0 openrek models pull base`" in caught.value.response["Error"]["Message"]
     shown = openrek(
         "detect", "faces", str(photos["astronaut"]), OPENREK_OFFLINE="1", OPENREK_CACHE=str(tmp_path / "other")
     )

@@ -253,6 +253,8 @@ def test_models_missing_damaged_and_mirrored(settings: Callable[..., Settings], 
     damaged.write_bytes(b"x")
     [corrupt] = wrongs(checks.check_models, settings())
     assert corrupt.fix == "openrek models pull yunet"
+    [corrupt, _] = wrongs(checks.check_models, settings(offline=True))
+    assert corrupt.fix == "OPENREK_OFFLINE=0 openrek models pull yunet"
     assert str(damaged) in corrupt.text
 
 

@@ -208,7 +208,8 @@ def test_offline_and_empty_says_what_to_do(cards: Path, cache: Path, index: str)
         models.obtain(models.catalogue["a"])
     assert str(caught.value) == (
         f"The model 'a' is not in the cache ({cache}) and downloading is off (OPENREK_OFFLINE): run "
-        "`openrek models pull base` once with a network, or set OPENREK_MODEL_MIRROR to a folder that holds a.onnx."
+        "`OPENREK_OFFLINE=0 openrek models pull base` once with a network, or set OPENREK_MODEL_MIRROR to a folder "
+        "that holds a.onnx."
     )
     assert not cache.exists()
 

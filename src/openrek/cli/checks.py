@@ -256,11 +256,11 @@ def check_models(settings: Settings) -> Iterator[Finding]:
         card = library.catalogue[name]
         if state == "corrupt" or (state == "missing" and card.packaged):
             text = f"the file of {name} ({library.cache.original(card)}) is {state}"
-            yield wrong("models", text, f"openrek models pull {name}" if not card.packaged else "install openrek again")
+            yield wrong("models", text, library.pull_command(name) if not card.packaged else "install openrek again")
     missing = [card for card in library.catalogue.values() if states[card.name] == "missing" and not card.packaged]
     needed = [card for card in missing if "base" in card.packs or card.name == settings.detector]
     if others := [card.name for card in missing if card not in needed]:
-        yield note("models", f"not fetched, and not needed: {', '.join(others)}", "openrek models pull plus")
+        yield note("models", f"not fetched, and not needed: {', '.join(others)}", library.pull_command("plus"))
     if settings.model_mirror and "://" not in settings.model_mirror and not Path(settings.model_mirror).is_dir():
         yield wrong(
             "models", f"the mirror folder {settings.model_mirror} does not exist", "correct OPENREK_MODEL_MIRROR"
@@ -268,9 +268,9 @@ def check_models(settings: Settings) -> Iterator[Finding]:
     if needed:
         text = f"not fetched yet: {', '.join(card.name for card in needed)}"
         names = dict.fromkeys("base" if "base" in card.packs else card.name for card in needed)
-        pull = f"openrek models pull {' '.join(names)}"
+        pull = library.pull_command(*names)
         if settings.offline:
-            yield wrong("models", f"{text}, and downloading is off", f"OPENREK_OFFLINE=0 {pull}")
+            yield wrong("models", f"{text}, and downloading is off", pull)
         else:
             yield note("models", f"{text}; the first use does", pull)
 

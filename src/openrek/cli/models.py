@@ -102,7 +102,7 @@ def verify(names: Names = None, as_json: JsonOption = False) -> None:
             console.print(f"[{STYLES[state]}]{state:8}[/] {card.name}", highlight=False)
     bad = [card.name for card, state in rows if state == "corrupt" or (names and state == "missing")]
     if bad:
-        console_err.print(f"Fetch again with: openrek models pull {' '.join(bad)}", highlight=False, soft_wrap=True)
+        console_err.print(f"Fetch again with: {library.pull_command(*bad)}", highlight=False, soft_wrap=True)
         raise typer.Exit(1)
 
 

@@ -133,7 +133,8 @@ async def _run(settings: Settings, listener: socket.socket, *, warm: bool, ready
             temporary = ready_file.with_name(ready_file.name + ".part")
             temporary.write_text(json.dumps({"url": url, "pid": os.getpid(), "version": __version__}))
             temporary.replace(ready_file)
-        await asyncio.to_thread(_mention_missing_models, application.services.runtime)
+        services = application.services
+        await asyncio.to_thread(_mention_missing_models, services.runtime, offline=services.settings.offline)
         await asyncio.to_thread(_mention_blind_spots, settings)
 
     greeting = asyncio.create_task(announce())
@@ -185,14 +186,15 @@ def _mention_blind_spots(settings: Settings) -> None:
     console.print(f"  {blind_sentence(settings)}", highlight=False, soft_wrap=True, markup=False)
 
 
-def _mention_missing_models(runtime: "Runtime") -> None:
+def _mention_missing_models(runtime: "Runtime", *, offline: bool) -> None:
     from openrek.vision.runtime.cache import State
 
     missing = [card.name for card in runtime.catalogue.pack("base") if runtime.library.state(card) is State.MISSING]
     if missing:
+        first = "Downloading is off" if offline else "The first call that needs one fetches it"
         console.print(
-            f"  Not fetched yet: {', '.join(missing)}. The first call that needs one fetches it; all of them now: "
-            "openrek models pull base",
+            f"  Not fetched yet: {', '.join(missing)}. {first}; all of them now: "
+            f"{runtime.library.pull_command('base')}",
             highlight=False,
             soft_wrap=True,
         )

@@ -69,6 +69,10 @@ class ModelLibrary:
         if "index" in self.__dict__:
             self.index.client.close()
 
+    def pull_command(self, *names: str) -> str:
+        """The command that fetches packs or models, also where downloading is off."""
+        return f"{'OPENREK_OFFLINE=0 ' if self._offline else ''}openrek models pull {' '.join(names)}"
+
     def state(self, card: Card) -> State:
         """Whether what is here can be run, by its SHA-256; reads the files in full."""
         original = self.cache.check(card)
@@ -130,7 +134,7 @@ class ModelLibrary:
             remedy = "install openrek again" if card.folder == CARDS else f"put it right, or {card.name}.toml beside it"
             raise ModelUnavailableError(f"The file of the model {card.name!r}, {card.packaged}, is {what}: {remedy}.")
         lacks = "is not in" if state is State.MISSING else "is damaged in"
-        pull = f"run `openrek models pull {next(iter(card.packs), card.name)}`"
+        pull = f"run `{self.pull_command(next(iter(card.packs), card.name))}`"
         mirror = f"set OPENREK_MODEL_MIRROR to a folder that holds {card.file}"
         reasons: list[str] = []
         if self._from_mirror_folder(card, reasons):
