@@ -48,6 +48,7 @@ def services(tmp_path: Path) -> Iterator[Services]:
             celebrities=gallery,
             runtime=SimpleNamespace(catalogue={FACE_MODEL: CARD}),
             objects=None,
+            decoding=DecodingMemory(settings.decoding_memory),
         ),
     )
     database.close()

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from openrek.cli.common import UserError, settings_from
-from openrek.cli.main import app
+from openrek.cli.common import UserError, console, console_err, settings_from
+from openrek.cli.main import app, main
 from openrek.cli.settings import all_settings, page
 from openrek.settings import Settings
 
@@ -32,6 +32,24 @@ def test_every_setting_is_explained() -> None:
     found = list(all_settings(Settings()))
     assert len(found) == len(Settings.model_fields)
     assert [each.variable for each in found if not each.about] == []
+
+
+def test_names_are_whole_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    words = CliRunner().invoke(app, ["settings"]).stdout.split()
+    assert {each.variable for each in all_settings(Settings())} <= set(words)
+
+
+def test_a_file_or_a_pipe_gets_whole_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for each in (console, console_err):
+        monkeypatch.setattr(each, "_width", None)  # put back afterwards
+    monkeypatch.delenv("COLUMNS")
+    monkeypatch.setattr("sys.argv", ["openrek", "settings"])
+    with pytest.raises(SystemExit):
+        main()
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1 + len(Settings.model_fields)
+    assert any(line.rstrip().endswith("4 GiB under relaxed") for line in lines)
 
 
 def test_what_is_set_comes_first_and_no_password_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from openrek.cli import progress
 from openrek.cli.models import app
-from openrek.vision.runtime import ModelError, UnknownModelError
+from openrek.vision.runtime import Catalogue, ModelError, UnknownModelError
 from tests.unit.runtime_kit import FileServer, serving, tiny_model, wheel, write_card, write_index
 
 MODEL = tiny_model()
@@ -55,6 +55,13 @@ def run(tmp_path: Path, server: FileServer, monkeypatch: pytest.MonkeyPatch) -> 
 
 def states(run: Run) -> dict[str, str]:
     return {row["name"]: row["state"] for row in json.loads(run("list", "--json").stdout)}
+
+
+def test_names_are_whole_on_a_narrow_terminal(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = [line.split() for line in run("list").stdout.splitlines()]
+    for card in Catalogue().values():
+        assert any(line[:2] == [card.name, card.task] for line in lines), card.name
 
 
 def test_list_pull_and_verify(run: Run, tmp_path: Path, server: FileServer) -> None:

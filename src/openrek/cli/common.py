@@ -1,8 +1,9 @@
 """What the commands share: consoles, settings with overrides, the runtime, and errors a person can act on."""
 
+import os
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from pydantic import ValidationError
@@ -22,6 +23,10 @@ HomeOption = Annotated[
     typer.Option("--home", help="Folder of the database, keys and buckets \\[env: OPENREK_HOME].", show_default=False),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+WIDE: Final = 100_000
+"""Columns of an output that is no terminal."""
 
 
 class UserError(Exception):
@@ -46,6 +51,13 @@ def settings_from(**overrides: Any) -> Settings:
         raise UserError(f"the settings are not valid: {problems}") from error
     except SettingsError as error:  # a variable that has to be JSON
         raise UserError(f"the settings are not valid: {error}: {error.__cause__}") from error
+
+
+def unfold_output() -> None:
+    """Let no table be cut where the output goes to a file or to another program, unless COLUMNS says how wide it is."""
+    for each in (console, console_err):
+        if not each.is_terminal and "COLUMNS" not in os.environ:
+            each.width = WIDE
 
 
 @cache

@@ -25,7 +25,7 @@ from openrek.cli import (
     video,
     worker,
 )
-from openrek.cli.common import console_err, foreseeable
+from openrek.cli.common import console_err, foreseeable, unfold_output
 
 app = typer.Typer(
     name="openrek",
@@ -72,6 +72,7 @@ def options(
 
 def main() -> None:
     """Run the command line. A foreseeable failure is one sentence on standard error and exit status 1."""
+    unfold_output()
     try:
         app()
     except BrokenPipeError:

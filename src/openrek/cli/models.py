@@ -49,10 +49,16 @@ def list_models(as_json: JsonOption = False) -> None:
         return
     from rich.table import Table
 
-    table = Table(box=None, header_style="bold")
+    table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
     for column in ("model", "task", "version", "packs", "licence", "size", "state"):
-        fixed = column in ("model", "size", "state")
-        table.add_column(column, no_wrap=fixed, overflow="fold", justify="right" if column == "size" else "left")
+        fixed = column in ("model", "task", "packs", "size", "state")
+        table.add_column(
+            column,
+            no_wrap=fixed,
+            min_width=len("Apache-2.0") if column == "licence" else None,
+            overflow="fold",
+            justify="right" if column == "size" else "left",
+        )
     for card, state in rows:
         packs, size = ", ".join(card.packs) or "-", f"{card.size / 1e6:.1f} MB"
         table.add_row(card.name, card.task, card.version, packs, card.licence, size, f"[{STYLES[state]}]{state}[/]")

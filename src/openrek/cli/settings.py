@@ -53,7 +53,7 @@ def settings(
     else:
         table = Table(box=None, header_style="dim")
         for column in ("variable", "now", "what"):
-            table.add_column(column, overflow="fold")
+            table.add_column(column, no_wrap=column == "variable", overflow="fold")
         for each in sorted(found, key=lambda setting: not setting.given):
             name = f"[bold]{each.variable}[/]" if each.given else each.variable
             table.add_row(name, escape(each.value), escape(each.about))
