@@ -22,6 +22,7 @@ from openrek.store.database import Database
 from openrek.vision.faces import Faces
 from openrek.vision.faces.embedding import FACE_MODEL
 from openrek.vision.faces.similarity import cosine_for
+from openrek.vision.image import DecodingMemory
 from openrek.vision.runtime.cards import Card
 from tests.acceptance.pictures import encoded
 from tests.unit.test_celebrities_gallery import axis, some_faces
