@@ -197,11 +197,11 @@ def ready(name: str, path: Path) -> Callable[[], Any]:
     if name == "blackdetect":
         return lambda: blackdetect(path)
     if name in ("adaptive", "content"):
-        import scenedetect  # noqa: F401
+        import scenedetect  # noqa: F401 - loaded before the clock starts
 
         return lambda: scenes_of(path, name)
     import openrek.vision.video.cues
-    import openrek.vision.video.shots  # noqa: F401
+    import openrek.vision.video.shots  # noqa: F401 - loaded before the clock starts
 
     return lambda: analysed(path, name)
 

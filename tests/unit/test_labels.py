@@ -274,16 +274,16 @@ def test_people_in_a_photo_have_boxes_where_a_detector_finds_them(runtime: Runti
     wide = float(look.picture.width), float(look.picture.height)
     look.__dict__["objects"] = persons((0, 0, *wide))
     look.__dict__["faces"] = faces((0.4 * wide[0], 0.1 * wide[1], 0.5 * wide[0], 0.3 * wide[1]))
-    evidence, found = people(look, likely=0.0)
+    evidence, found = people(look, trusted(look, 0.0))
     assert dict(evidence)["Face"] == pytest.approx(0.9), "a face in a person's box is not doubted"
     assert [thing.box for thing in found if "Person" in thing.names] == [(0, 0, *wide)]
     assert found[0].names["Person"] > 0.98
     assert {"Face", "Adult", "Smile"} <= set(found[0].names)
     look.__dict__["objects"] = persons()
-    trusted, _ = people(look, likely=0.5)
-    doubted, _ = people(look, likely=0.1)
-    assert dict(trusted)["Face"] == pytest.approx(0.9)
-    assert dict(doubted)["Face"] == pytest.approx(0.45)
+    believed_face, _ = people(look, trusted(look, 0.5))
+    doubted_face, _ = people(look, trusted(look, 0.1))
+    assert dict(believed_face)["Face"] == pytest.approx(0.9)
+    assert dict(doubted_face)["Face"] == pytest.approx(0.45)
 
 
 def test_the_face_of_a_dog_is_nobodys(runtime: Runtime) -> None:
@@ -308,7 +308,7 @@ def test_glasses_have_a_box_about_the_eyes(runtime: Runtime, media: Path) -> Non
     look = Look(load_image(media / "photos" / "three-women.jpg", longest=PICTURE_SIDE), runtime)
     look.__dict__["objects"] = persons((0, 0, float(look.picture.width), float(look.picture.height)))
     look.__dict__["faces"] = three_women()
-    _, found = people(look, likely=0.9)
+    _, found = people(look, trusted(look, 0.9))
     assert not any("Glasses" in thing.names and "Person" in thing.names for thing in found)
     worn = [thing for thing in found if "Glasses" in thing.names]
     assert len(worn) == 3
@@ -375,7 +375,7 @@ def test_a_person_is_there_where_box_heads_or_face_say_so(runtime: Runtime) -> N
         look = Look(PICTURE, runtime)
         look.__dict__["objects"] = persons(*[(0, 0, 10, 10)] * boxes)
         look.__dict__["faces"] = faces(*[(0, 0, 5, 5)] * shown)
-        return presence(look, likely)
+        return presence(look, likely, trusted(look, likely))
 
     assert found(0, 0.02, 0) < 0.1
     assert found(1, 0.02, 0) > found(0, 0.02, 0)

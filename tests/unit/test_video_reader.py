@@ -260,7 +260,7 @@ def test_the_first_frames_of_spans(format: str) -> None:
             passes += 1
             return container()
 
-        reader._container = counted  # type: ignore[method-assign,assignment]
+        reader._container = counted  # type: ignore[method-assign,assignment]  # a count around the method
         found = list(reader.firsts([(3, 9), (60, 61), (100, 130), (130, 140)]))
         assert [frame and read_number(frame.rgb()) for frame in found] == [3, 60, 100, None]
         assert passes == (1 if format == "avi" else 3)

@@ -16,7 +16,8 @@ import numpy as np
 from openrek.settings import Settings
 from openrek.vision.image import Picture
 from openrek.vision.look import Look
-from openrek.vision.protective_equipment.detect import find_heads, log_odds, on_head
+from openrek.vision.odds import log_odds
+from openrek.vision.protective_equipment.detect import find_heads, on_head
 from openrek.vision.protective_equipment.people import find_hints, find_people
 from openrek.vision.runtime import Runtime
 from training.faces.splits import TUNE

@@ -3,39 +3,24 @@
 JSON Lines in UTF-8: a header, the people, and an end line with the SHA-256 of all bytes before it.
 """
 
-import base64
 import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Final, Literal
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic import Field, ValidationError
 
 from openrek.cli.celebrity_files import without_scheme
 from openrek.cli.common import UserError
 from openrek.store.celebrities import MAX_URLS, Celebrities, Celebrity, Person, Reference
+from openrek.store.portable_lines import Line, Vector
 
 FORMAT: Final = "openrek-celebrities"
 VERSION: Final = 2
 
 
-class _Line(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def _decoded(value: object) -> object:
-    return base64.b64decode(value, validate=True) if isinstance(value, str) else value
-
-
-def _encoded(value: bytes) -> str:
-    return base64.b64encode(value).decode()
-
-
-Vector = Annotated[bytes, BeforeValidator(_decoded), PlainSerializer(_encoded, when_used="json")]
-
-
-class Header(_Line):
+class Header(Line):
     """The first line. people: how many there are. Files of version 1 have no end line."""
 
     format: Literal["openrek-celebrities"] = FORMAT
@@ -43,7 +28,7 @@ class Header(_Line):
     people: Annotated[int, Field(ge=0)]
 
 
-class ReferenceLine(_Line):
+class ReferenceLine(Line):
     """A photo of a person: SHA-256 of its bytes, the vector of its face, where it is from and its terms."""
 
     photo: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -54,12 +39,12 @@ class ReferenceLine(_Line):
     attribution: str | None = None
 
 
-class PersonLine(_Line):
+class PersonLine(Line):
     """A person with references."""
 
     id: Annotated[str, Field(pattern=r"^[0-9A-Za-z]{1,22}$")]
     name: str
-    urls: Annotated[list[str], Field(max_length=MAX_URLS)] = []
+    urls: Annotated[list[str], Field(default_factory=list, max_length=MAX_URLS)]
     gender: str | None = None
     wikidata: str | None = None
     source: str | None = None
@@ -68,7 +53,7 @@ class PersonLine(_Line):
     references: list[ReferenceLine]
 
 
-class EndLine(_Line):
+class EndLine(Line):
     """The last line. sha256: of all bytes before it, in hexadecimal digits."""
 
     type: Literal["end"] = "end"
@@ -82,7 +67,7 @@ def write_gallery(people: Celebrities, file: BinaryIO) -> int:
     """Write everyone with all vectors; how many they are."""
     digest = hashlib.sha256()
 
-    def put(line: _Line) -> None:
+    def put(line: Line) -> None:
         data = line.model_dump_json(exclude_none=True).encode() + b"\n"
         digest.update(data)
         file.write(data)

@@ -4,7 +4,6 @@ JSON Lines in UTF-8: a header, users, faces, and an end line with the SHA-256 of
 stream, so that memory does not grow with the collection.
 """
 
-import base64
 import hashlib
 import uuid
 from collections.abc import Iterator, Mapping
@@ -14,11 +13,7 @@ from typing import Annotated, Any, BinaryIO, Final, Literal
 import numpy as np
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
-    PlainSerializer,
     TypeAdapter,
     ValidationError,
 )
@@ -28,6 +23,7 @@ from sqlalchemy.exc import IntegrityError
 from openrek.store.collections import Collections
 from openrek.store.database import Database
 from openrek.store.errors import CollectionMissingError, ExistsError, FullError, StoreError
+from openrek.store.portable_lines import Line, Vector
 from openrek.store.private_file import replacing
 from openrek.store.purge import purge_collection
 from openrek.store.schema import collections, faces, now_ms, tags, users
@@ -54,18 +50,6 @@ class PortableFileError(StoreError):
 # --- lines ------------------------------------------------------------------------------------------------------------
 
 
-class _Line(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def _decoded(value: object) -> object:
-    return base64.b64decode(value, validate=True) if isinstance(value, str) else value
-
-
-def _encoded(value: bytes) -> str:
-    return base64.b64encode(value).decode()
-
-
 TAG: Final = r"^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$"
 """Rekognition's pattern for names and values of tags."""
 
@@ -76,7 +60,6 @@ def _own(name: str) -> str:
     return name
 
 
-Vector = Annotated[bytes, BeforeValidator(_decoded), PlainSerializer(_encoded, when_used="json")]
 # what answers can hold: none of it is checked again when it is shown
 Place = Annotated[float, Field(ge=-10, le=10)]
 Side = Annotated[float, Field(ge=0, le=10)]
@@ -88,7 +71,7 @@ UserId = Annotated[str, Field(pattern=r"^[a-zA-Z0-9\-_.:]{1,128}$")]
 Uuid = Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 
 
-class Header(_Line):
+class Header(Line):
     """The first line. dimensions: numbers of a vector, 0 where there is none."""
 
     format: Literal["openrek-collection"] = FORMAT
@@ -102,7 +85,7 @@ class Header(_Line):
     tags: Annotated[dict[TagName, TagValue], Field(max_length=MAX_TAGS)]
 
 
-class UserLine(_Line):
+class UserLine(Line):
     """A user; `vector` is the mean of the faces', none without a face."""
 
     type: Literal["user"] = "user"
@@ -111,7 +94,7 @@ class UserLine(_Line):
     vector: Vector | None = None
 
 
-class FaceLine(_Line):
+class FaceLine(Line):
     """A face; box: left, top, width, height as ratios. Its user stands before it in the file."""
 
     type: Literal["face"] = "face"
@@ -126,7 +109,7 @@ class FaceLine(_Line):
     vector: Vector
 
 
-class EndLine(_Line):
+class EndLine(Line):
     """The last line. sha256: of all bytes before it, in hexadecimal digits."""
 
     type: Literal["end"] = "end"
@@ -187,7 +170,7 @@ def _write(
     )
     digest = hashlib.sha256()
 
-    def put(line: _Line) -> None:
+    def put(line: Line) -> None:
         data = line.model_dump_json(exclude_none=True).encode() + b"\n"
         digest.update(data)
         file.write(data)

@@ -70,7 +70,7 @@ class Connection(HttpToolsProtocol):
 
     # --- the connection ---------------------------------------------------------------------------------------------
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
         self.oldest_first[self] = None
         self._await_header()

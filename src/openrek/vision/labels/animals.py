@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Final
 
-import numpy as np
-
 from openrek.vision.backbone import MODEL
 from openrek.vision.labels.taxonomy import taxonomy
 from openrek.vision.objects import Objects
+from openrek.vision.odds import log_odds, logistic
 
 ANIMAL: Final = "Animal"
 
@@ -39,17 +38,11 @@ def believed(tags: Mapping[str, float], plant: float, objects: Objects) -> dict[
         return dict(tags)
     kind = max((tags.get(name, 0.0) for name in _kinds()), default=0.0)
     bias, by_animal, by_kind = BY_KIND
-    lowered = 1 / (1 + np.exp(-(bias + by_animal * _odds(animal) + by_kind * _odds(kind))))
+    lowered = logistic(bias + by_animal * log_odds(animal) + by_kind * log_odds(kind))
     if plant >= PLANT and kind < KIND and objects.of(*DETECTED).scores.max(initial=0.0) < SEEN:
         lowered *= VEGETABLE
-    share = min(float(lowered) / animal, 1.0)
+    share = min(lowered / animal, 1.0)
     return {name: value * (share if name in _animals() else 1.0) for name, value in tags.items()}
-
-
-def _odds(probability: float) -> float:
-    """Log odds, limited to 1 : 99 either way."""
-    limited = min(max(probability, 0.01), 0.99)
-    return float(np.log(limited / (1 - limited)))
 
 
 @cache

@@ -12,7 +12,7 @@ from openrek.vision.labels import classifiers, zero_shot
 from openrek.vision.labels.animals import believed
 from openrek.vision.labels.assemble import FoundLabel, Thing, assemble
 from openrek.vision.labels.heads import EVERYDAY, KINDS, heads
-from openrek.vision.labels.people import PERSON, people, presence
+from openrek.vision.labels.people import PERSON, people, presence, trusted
 from openrek.vision.labels.tagger import read_tags
 from openrek.vision.labels.taxonomy import Label, taxonomy
 from openrek.vision.labels.worn import doubted
@@ -54,9 +54,10 @@ def detect_labels(look: Look) -> list[FoundLabel]:
     concepts = dict(heads(look, EVERYDAY))
     if PERSON in look.objects.names and len(look.objects.of(PERSON).at_least(0.3)) < CROWD:
         concepts["Crowd"] /= 2
-    faces, persons = people(look, concepts["Person"])
+    trust = trusted(look, concepts["Person"])
+    faces, persons = people(look, trust)
     if PERSON in look.objects.names:
-        concepts["Person"] = presence(look, concepts["Person"])
+        concepts["Person"] = presence(look, concepts["Person"], trust)
     metadata = look.runtime.model(MODEL).metadata
     tags = {tag.label.name: tag.confidence for tag in read_tags(look.features, metadata, with_face=len(look.faces) > 0)}
     tags = believed(tags, concepts["Plant"], look.objects)

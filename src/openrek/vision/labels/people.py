@@ -17,6 +17,7 @@ from openrek.vision.labels.animals import DETECTED
 from openrek.vision.labels.assemble import Thing
 from openrek.vision.look import Look
 from openrek.vision.objects import Objects
+from openrek.vision.odds import log_odds, logistic
 
 Floats = NDArray[np.float32]
 
@@ -64,14 +65,13 @@ ANIMALS_ALONE: Final = 0.5
 _ANIMAL_SURE: Final = 0.3
 
 
-def people(look: Look, likely: float) -> tuple[list[tuple[str, float]], list[Thing]]:
+def people(look: Look, trust: Floats) -> tuple[list[tuple[str, float]], list[Thing]]:
     """Evidence of faces, and a Thing for each person's box, which only says where (`presence` says whether), and for
     the glasses of each face.
 
-    likely: probability that the picture as a whole shows a person.
+    trust: how much of each face is believed, as `trusted` says.
     """
     faces, persons = look.faces, look.objects.of(PERSON)
-    trust = trusted(look, likely)
     claims = [
         {name: value * float(share) for name, value in claim.items()}
         for claim, share in zip(face_claims(look), trust, strict=True)
@@ -125,9 +125,9 @@ def glasses_box(landmarks: Floats) -> tuple[float, float, float, float]:
     return float(x0), float(y0), float(x1), float(y1)
 
 
-def presence(look: Look, likely: float) -> float:
+def presence(look: Look, likely: float, trust: Floats) -> float:
     """Probability that the picture shows a person at all: a logistic model of the surest box, of what the heads say of
-    the whole picture (`likely`), and of the surest face.
+    the whole picture (`likely`), and of the surest face, each believed as far as `trust` says.
 
     A box is as sure as it is to be right about the place; that somebody is there is often surer. Fitted on one half of
     200 photos of COCO and judged on the other, both ways: at 55 % it finds all 46 people who cover a tenth of a photo,
@@ -135,19 +135,9 @@ def presence(look: Look, likely: float) -> float:
     """
     persons, faces = look.objects.of(PERSON), look.faces
     box = float(persons.scores.max()) if len(persons) else 0.0
-    face = float((faces.confidences * trusted(look, likely)).max()) if len(faces) else 0.0
+    face = float((faces.confidences * trust).max()) if len(faces) else 0.0
     bias, by_box, by_heads, by_face = PRESENCE
-    return _logistic(bias + by_box * _odds(box) + by_heads * _odds(likely) + by_face * face)
-
-
-def _odds(probability: float) -> float:
-    """Log odds, limited to 1 : 99 either way."""
-    limited = min(max(probability, 0.01), 0.99)
-    return float(np.log(limited / (1 - limited)))
-
-
-def _logistic(odds: float) -> float:
-    return float(1 / (1 + np.exp(-odds)))
+    return logistic(bias + by_box * log_odds(box) + by_heads * log_odds(likely) + by_face * face)
 
 
 def match(faces: Faces, persons: Objects) -> list[int]:
@@ -216,7 +206,7 @@ def younger_than(low: float, high: float, years: float) -> float:
     The range holds about four of five true ages; read as a normal distribution, its half is 1.28 deviations.
     """
     middle, deviation = (low + high) / 2, max((high - low) / 2 / 1.28, 1.0)
-    return _logistic(1.702 * (years - middle) / deviation)
+    return logistic(1.702 * (years - middle) / deviation)
 
 
 def _value(column: Floats | None, place: int) -> float:

@@ -4,13 +4,13 @@ The heads for these learnt from pictures of 64 pixels and are seldom sure of a p
 own classes are, on the things that they know.
 """
 
-import math
 from collections.abc import Mapping
 from typing import Final
 
 from openrek.vision.backbone import MODEL
 from openrek.vision.labels.tagger import read_tags
 from openrek.vision.look import Look
+from openrek.vision.odds import log_odds, logistic
 
 NAMED: Final[Mapping[str, str]] = {
     "Alcohol": "Alcoholic Beverages",
@@ -42,12 +42,6 @@ def swimwear(tag: float, heads: Mapping[str, float]) -> list[tuple[str, float]]:
     if tag < 0.3:
         return []
     bias, by_tag, by_heads = BY_HEADS
-    likely = 1 / (1 + math.exp(-(bias + by_tag * _odds(tag) + by_heads * _odds(best))))
+    likely = logistic(bias + by_tag * log_odds(tag) + by_heads * log_odds(best))
     whole = sum(heads.values())
     return [(SWIMWEAR, likely), *((WORN[head], likely * value / whole) for head, value in heads.items() if whole > 0)]
-
-
-def _odds(probability: float) -> float:
-    """Log odds, limited to 1 : 99 either way."""
-    limited = min(max(probability, 0.01), 0.99)
-    return math.log(limited / (1 - limited))

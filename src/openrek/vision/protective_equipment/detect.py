@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from openrek.vision import geometry
 from openrek.vision.look import Look
 from openrek.vision.objects import Objects
+from openrek.vision.odds import log_odds, logistic
 from openrek.vision.protective_equipment import heads as head_network
 from openrek.vision.protective_equipment.hands import hands_of
 from openrek.vision.protective_equipment.heads import Heads, guesses, squares
@@ -147,7 +148,7 @@ def _head(
         return []
     said, where = float(heads.hat[index]), heads.hat_boxes[index]
     if hint == NOBODY:
-        said = float(1 / (1 + np.exp(_GUESSED - log_odds(said))))
+        said = logistic(log_odds(said) - _GUESSED)
     hat, box = _joined(objects, "hard_hat", "hat", said, where, heads.boxes[index])
     items = [Equipment(Cover.HEAD_COVER, box, hat, True, hat)] if hat >= LEAST else list(loose)
     return [BodyPart(PartName.HEAD, seen, tuple(items))]
@@ -164,7 +165,7 @@ def _joined(
     odds = network * log_odds(probability) + detector * log_odds(score) + shift
     if detector == 0 or place is None or score < _PLACES:
         place = box
-    return float(1 / (1 + np.exp(-odds))), _box(place)
+    return logistic(odds), _box(place)
 
 
 def on_head(objects: Objects, name: str, head: Floats) -> tuple[float, Floats | None]:
@@ -176,12 +177,6 @@ def on_head(objects: Objects, name: str, head: Floats) -> tuple[float, Floats | 
         return 0.0, None
     best = on[found.scores[on].argmax()]
     return float(found.scores[best]), np.asarray(found.boxes[best])
-
-
-def log_odds(probability: float) -> float:
-    """Beyond 1 and 99 % taken as these."""
-    clipped = min(max(probability, 0.01), 0.99)
-    return float(np.log(clipped / (1 - clipped)))
 
 
 def loose_hats(objects: Objects, people: People, heads: Heads) -> dict[int, list[Equipment]]:
