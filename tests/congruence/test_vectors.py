@@ -438,6 +438,22 @@ def test_a_graph_is_built_and_used(house: House) -> None:
     assert look(house, search, random_faces(1, seed=9)[0], 1).numbers.tolist() == [number]
 
 
+def test_a_graph_that_another_server_is_at_is_not_taken_for_one_that_is_there(house: House) -> None:
+    if house.engine != "pgvector":
+        pytest.skip("only pgvector has graphs")
+    house.add(random_faces(10, seed=7), "a")
+    search = house.search()
+    assert isinstance(search, PgVectorSearch)
+    look(house, search, random_faces(1)[0])
+    with house.database.engine.connect() as builder:
+        builder.exec_driver_sql(f"SELECT pg_advisory_lock(hashtext('graph_{house.collection}_f'))")
+        assert not search.build_graph(house.collection, "faces", 128)
+        builder.exec_driver_sql(f"SELECT pg_advisory_unlock(hashtext('graph_{house.collection}_f'))")
+    assert search.build_graph(house.collection, "faces", 128)
+    assert search.build_graph(house.collection, "faces", 128)  # there already
+    assert f"graph_{house.collection}_f" in kept(house)
+
+
 def test_a_server_that_starts_waits_for_no_graph_that_is_being_built(house: House) -> None:
     if house.engine != "pgvector":
         pytest.skip("only pgvector has graphs")

@@ -160,6 +160,7 @@ class FaceSearchSamples(PersonSamples):
 
 def see_people(look: Look, embedding: Model | None = None) -> Crowd:
     """The people of a picture: bodies with the faces in them, and faces that show no body. Raises ModelError."""
+    look.begin()
     picture, faces = look.picture, look.faces
     objects = look.objects.of(PERSON)
     owners = _owners(objects.boxes, objects.scores, faces)

@@ -291,27 +291,30 @@ class PgVectorSearch:
 
     def _build(self, collection: int, kind: Kind, dimension: int) -> None:
         try:
-            self.build_graph(collection, kind, dimension)
-            self._graphs.add((collection, kind))
+            if self.build_graph(collection, kind, dimension):
+                self._graphs.add((collection, kind))
         except Exception as error:  # every search goes on looking at all rows: slower, not wrong
             log.warning("building the graph of collection %d failed: %s", collection, error)
         finally:
             self._building.discard((collection, kind))
 
-    def build_graph(self, collection: int, kind: Kind, dimension: int) -> None:
-        """Build the graph of a collection unless it is there; others wait for nothing meanwhile."""
+    def build_graph(self, collection: int, kind: Kind, dimension: int) -> bool:
+        """Build the graph of a collection unless it is there; others wait for nothing meanwhile.
+
+        Whether it is there now: not where another server is building it, which may die at it.
+        """
         name, letter = _graph(collection, kind), _LETTERS[kind]
         with self._database.apart() as connection:
             locked = connection.execute(text("SELECT pg_try_advisory_lock(hashtext(:name))"), {"name": name}).scalar()
-            if not locked:  # another server is at it
-                return
+            if not locked:
+                return False
             try:
                 valid = connection.execute(
                     text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)"),
                     {"name": f"openrek_search.{name}"},
                 ).scalar()
                 if valid:
-                    return
+                    return True
                 if valid is not None:  # left over from a server that was killed
                     connection.execute(text(f"DROP INDEX IF EXISTS openrek_search.{name}"))
                 connection.execute(text(f"SET maintenance_work_mem = '{BUILD_MEMORY}'"))
@@ -322,6 +325,7 @@ class PgVectorSearch:
                 )
                 # the planner takes a large collection that it knows nothing of for a few rows, and reads all of it
                 connection.execute(text("ANALYZE openrek_search.vectors"))
+                return True
             finally:
                 connection.execute(text("RESET maintenance_work_mem"))
                 connection.execute(text("SELECT pg_advisory_unlock(hashtext(:name))"), {"name": name})
