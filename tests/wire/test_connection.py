@@ -211,6 +211,19 @@ async def test_headers_below_the_limit_and_bodies_above_it_pass() -> None:
 
 
 @on_a_loop
+async def test_an_offer_to_speak_another_protocol_is_ignored() -> None:
+    server = Server()
+    offer = b"connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nhttp2-settings: AAMAAABk\r\n"
+    body = b'{"a":\r\nupgrade: "b"}'
+    made, transport = server.connect(HEAD.replace(b"content-length: 2", offer + b"content-length: 20") + body)
+    assert made.cycle.body == body
+    await server.answer()
+    made.data_received(HEAD + b"{}")
+    await server.answer()
+    assert transport.written.count(b"HTTP/1.1 200 OK") == 2
+
+
+@on_a_loop
 async def test_trailers_without_an_end_are_refused() -> None:
     server = Server()
     made, transport = server.connect(b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n")

@@ -6,6 +6,7 @@ request id, wherever a client can still read it.
 """
 
 import asyncio
+import re
 import resource
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -25,6 +26,8 @@ from openrek.wire.body import LINGER_BYTES, LINGER_SECONDS
 
 HEADER_BYTES: Final = 64 * 1024
 MOST_CONNECTIONS: Final = 10_000
+
+_UPGRADE: Final = re.compile(rb"\r\nupgrade:[^\r\n]*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ class Connection(HttpToolsProtocol):
         self._piece = len(data)
         self._header_ended = False
         if not self._refused:
-            super().data_received(data)
+            super().data_received(data if self._busy else _without_upgrade(data))
         if self._header_ended or (self._busy and self.cycle.body):
             self._unparsed = 0
             return
@@ -189,3 +192,12 @@ class Connection(HttpToolsProtocol):
         if self._answer_timer is not None:
             self._answer_timer.cancel()
         self._answer_timer = self.loop.call_later(self.limits.header_seconds, self._await_taking, left)
+
+
+def _without_upgrade(data: bytes) -> bytes:
+    """The first bytes of a request without an offer to speak another protocol, which a server may ignore (RFC 9110
+    7.8). Java's HttpClient makes one, and the parser would take the request's body for that protocol."""
+    if not _UPGRADE.search(data):
+        return data
+    header, end, body = data.partition(b"\r\n\r\n")
+    return _UPGRADE.sub(b"", header) + end + body if end else data
