@@ -194,6 +194,27 @@ def test_ideographs_and_letters_are_words_of_their_own() -> None:
     assert [word.text for word in words] == ["大", "AB"]
 
 
+@pytest.mark.parametrize(
+    ("read", "word"),
+    [
+        ("1ºr", "1er"),
+        ("lºr", "1er"),
+        ("Iºr", "1er"),
+        ("2ⁿd", "2nd"),
+        ("21ªt", "21st"),
+        ("3º", "3º"),
+        ("12ª", "12ª"),
+        ("m²", "m²"),
+        ("xⁿ", "xⁿ"),
+        ("aºr", "aºr"),
+        ("ler", "ler"),
+    ],
+)
+def test_raised_letters_of_ordinals_are_as_they_are_typed(read: str, word: str) -> None:
+    (found,) = split_words(line(read, [60 + 40 * i for i in range(len(read))], LEVEL), 1.0)
+    assert found.text == word
+
+
 def test_spaces_alone_are_no_words() -> None:
     assert split_words(line("  ", [100, 200], LEVEL), 1.0) == []
 

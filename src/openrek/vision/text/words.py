@@ -1,6 +1,8 @@
 """The words of a line that was read: their text, confidence and place."""
 
+import re
 from itertools import pairwise
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,9 @@ CALIBRATION = 2
 DEFAULT_PITCH = 0.5  # distance of characters, in strip heights, where a line has only one
 REACH = 1.0  # a word ends at most this many pitches from the middle of its outermost characters
 FAINT = 0.35  # share of the letters' contrast below which a column counts as gap
+
+_ORDINAL: Final = re.compile(r"([0-9]*[0-9lI])(ºr|ªt|ⁿd)")
+_RAISED: Final = str.maketrans("ºªⁿ", "esn")
 
 
 def split_words(line: OrientedLine, scale: float) -> list[Word]:
@@ -43,12 +48,25 @@ def split_words(line: OrientedLine, scale: float) -> list[Word]:
     inset = (1 - letters / height) / 2
     return [
         Word(
-            text[first : last + 1],
+            plain_ordinal(text[first : last + 1]),
             float(line.reading.probabilities[first : last + 1].mean()) ** CALIBRATION,
             _part(line.quad, float(left) / width, float(max(right, left + 1)) / width, inset),
         )
         for (first, last), left, right in zip(groups, edges[::2], edges[1::2], strict=True)
     ]
+
+
+def plain_ordinal(word: str) -> str:
+    """A word in which raised letters of an ordinal number were read as the signs that look like them, as it is typed.
+
+    >>> plain_ordinal("lºr"), plain_ordinal("2ⁿd"), plain_ordinal("3º")
+    ('1er', '2nd', '3º')
+    """
+    match = _ORDINAL.fullmatch(word)
+    if match is None:
+        return word
+    number, ending = match.groups()
+    return number.translate(str.maketrans("lI", "11")) + ending.translate(_RAISED)
 
 
 def _groups(text: str) -> list[tuple[int, int]]:
