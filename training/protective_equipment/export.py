@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.faces.backbone import Block
-from training.faces.export import _folded, halve, to_onnx
+from training.faces.export import folded, halve, to_onnx
 from training.protective_equipment.network import ANSWERS, BOXES, MEAN, SCALE, SIDE, HeadNet, load
 
 
@@ -25,14 +25,14 @@ class Service(nn.Module):
 
     def __init__(self, net: HeadNet, calibration: dict[str, list[float]]) -> None:
         super().__init__()
-        self.stem = _folded(net.stem, net.norm)
+        self.stem = folded(net.stem, net.norm)
         self.blocks, self.skips = nn.ModuleList(), []
         for block in net.blocks:
             assert isinstance(block, Block)
             steps: list[nn.Module] = []
             if block.expands:
-                steps += [_folded(block._expand_conv, block._bn0), nn.ReLU6()]
-            steps += [_folded(block._depthwise_conv, block._bn1), nn.ReLU6(), _folded(block._project_conv, block._bn2)]
+                steps += [folded(block._expand_conv, block._bn0), nn.ReLU6()]
+            steps += [folded(block._depthwise_conv, block._bn1), nn.ReLU6(), folded(block._project_conv, block._bn2)]
             self.blocks.append(nn.Sequential(*steps))
             self.skips.append(block.skips)
         self.narrow, self.wide, self.last = net.narrow, net.wide, net.last
