@@ -195,9 +195,8 @@ class Connection(HttpToolsProtocol):
 
 
 def _without_upgrade(data: bytes) -> bytes:
-    """The first bytes of a request without an offer to speak another protocol, which a server may ignore (RFC 9110
-    7.8). Java's HttpClient makes one, and the parser would take the request's body for that protocol."""
-    if not _UPGRADE.search(data):
-        return data
-    header, end, body = data.partition(b"\r\n\r\n")
-    return _UPGRADE.sub(b"", header) + end + body if end else data
+    """What a request begins with, less an offer to speak another protocol in its header, which a server may ignore (RFC
+    9110 7.8). Java's HttpClient makes one, and the parser would take the request's body for that protocol. Headers that
+    come in pieces are left as they are."""
+    found = _UPGRADE.search(data, 0, max(0, data.find(b"\r\n\r\n")))
+    return data[: found.start()] + data[found.end() :] if found else data

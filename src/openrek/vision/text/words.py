@@ -20,8 +20,8 @@ DEFAULT_PITCH = 0.5  # distance of characters, in strip heights, where a line ha
 REACH = 1.0  # a word ends at most this many pitches from the middle of its outermost characters
 FAINT = 0.35  # share of the letters' contrast below which a column counts as gap
 
-_ORDINAL: Final = re.compile(r"([0-9]*[0-9lI])(ºr|ªt|ⁿd)")
-_RAISED: Final = str.maketrans("ºªⁿ", "esn")
+_ORDINAL: Final = re.compile(r"[0-9]*[0-9lI](ºr|ªt|ⁿd)")
+_TYPED: Final = str.maketrans("lIºªⁿ", "11esn")
 
 
 def split_words(line: OrientedLine, scale: float) -> list[Word]:
@@ -62,11 +62,7 @@ def plain_ordinal(word: str) -> str:
     >>> plain_ordinal("lºr"), plain_ordinal("2ⁿd"), plain_ordinal("3º")
     ('1er', '2nd', '3º')
     """
-    match = _ORDINAL.fullmatch(word)
-    if match is None:
-        return word
-    number, ending = match.groups()
-    return number.translate(str.maketrans("lI", "11")) + ending.translate(_RAISED)
+    return word.translate(_TYPED) if _ORDINAL.fullmatch(word) else word
 
 
 def _groups(text: str) -> list[tuple[int, int]]:
