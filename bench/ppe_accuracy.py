@@ -22,7 +22,7 @@ from training.objects.samples import IGNORED, TRUTH, Sample, read
 from openrek.vision import geometry
 from openrek.vision.image import Picture
 from openrek.vision.look import Look
-from openrek.vision.protective_equipment import Cover, PartName, ProtectedPerson, protective_equipment
+from openrek.vision.protective_equipment import FACE_SEARCH_SIDE, Cover, PartName, ProtectedPerson, protective_equipment
 from openrek.vision.runtime import Runtime
 
 Floats = NDArray[np.float32]
@@ -113,7 +113,8 @@ def measure(source: str, samples: Iterable[Sample], runtime: Runtime, detector: 
         if scale > 1:
             pixels = np.asarray(cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC), np.uint8)
         began = time.perf_counter()
-        persons = protective_equipment(Look(Picture.of(pixels), runtime, detector=detector))
+        look = Look(Picture.of(pixels), runtime, face_search_side=FACE_SEARCH_SIDE, detector=detector)
+        persons = protective_equipment(look)
         times.append(time.perf_counter() - began)
         count += 1
         if source == "ppe-boxes":

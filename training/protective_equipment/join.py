@@ -17,7 +17,7 @@ from openrek.settings import Settings
 from openrek.vision.image import Picture
 from openrek.vision.look import Look
 from openrek.vision.odds import log_odds
-from openrek.vision.protective_equipment.detect import find_heads, on_head
+from openrek.vision.protective_equipment.detect import FACE_SEARCH_SIDE, find_heads, on_head
 from openrek.vision.protective_equipment.people import find_hints, find_people
 from openrek.vision.runtime import Runtime
 from training.faces.splits import TUNE
@@ -34,7 +34,7 @@ def evidence(sample: Sample, runtime: Runtime) -> list[tuple[str, float, float, 
     scale = max(1.0, LEAST_SIDE / max(pixels.shape[:2]))
     if scale > 1:
         pixels = np.asarray(cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC), np.uint8)
-    look = Look(Picture.of(pixels), runtime)
+    look = Look(Picture.of(pixels), runtime, face_search_side=FACE_SEARCH_SIDE)
     hints = find_hints(look.faces, look.objects)
     people = find_people(look.objects, hints, look.picture.width, look.picture.height)
     if not len(people.boxes):

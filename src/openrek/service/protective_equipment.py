@@ -12,6 +12,7 @@ from openrek.settings import MIB
 from openrek.vision.image import EncodedImage, Picture
 from openrek.vision.look import Look
 from openrek.vision.protective_equipment import (
+    FACE_SEARCH_SIDE,
     PICTURE_SIDE,
     BodyPart,
     Equipment,
@@ -46,10 +47,8 @@ def detect(request: "DetectProtectiveEquipmentRequestTypeDef", call: Call, servi
     if not services.settings.relaxed:
         check_resolution(encoded)
     picture = decode_request_image(encoded, longest=PICTURE_SIDE)
-    persons = [
-        person_member(number, person, picture)
-        for number, person in enumerate(protective_equipment(Look(picture, services.runtime)))
-    ]
+    look = Look(picture, services.runtime, face_search_side=FACE_SEARCH_SIDE)
+    persons = [person_member(number, person, picture) for number, person in enumerate(protective_equipment(look))]
     response: dict[str, object] = {"ProtectiveEquipmentModelVersion": MODEL_VERSION, "Persons": persons}
     if wanted is not None:
         response["Summary"] = summarise(persons, wanted["RequiredEquipmentTypes"], wanted["MinConfidence"])

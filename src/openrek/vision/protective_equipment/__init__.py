@@ -7,10 +7,11 @@
 ...     print(person.box, [(part.name, [item.cover for item in part.equipment]) for part in person.parts])
 """
 
-from openrek.vision.protective_equipment.detect import MAX_PERSONS, PICTURE_SIDE, protective_equipment
+from openrek.vision.protective_equipment.detect import FACE_SEARCH_SIDE, MAX_PERSONS, PICTURE_SIDE, protective_equipment
 from openrek.vision.protective_equipment.result import BodyPart, Cover, Equipment, PartName, ProtectedPerson
 
 __all__ = [
+    "FACE_SEARCH_SIDE",
     "MAX_PERSONS",
     "PICTURE_SIDE",
     "BodyPart",

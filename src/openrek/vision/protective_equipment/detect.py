@@ -30,6 +30,9 @@ Floats = NDArray[np.float32]
 PICTURE_SIDE: Final = 1920
 """Longest side at which a picture should be decoded: small heads are cut from its own pixels."""
 
+FACE_SEARCH_SIDE: Final = 640
+"""Longest side at which faces are searched: of the 15 largest persons hardly one has a face that this misses."""
+
 MAX_PERSONS: Final = 15
 
 WEIGHTS: Final = {"hat": (0.43, 0.43, 1.42), "mask": (1.0, 0.0, 0.0)}

@@ -124,13 +124,15 @@ def _sides(column: Numbers, places: Rows) -> tuple[Numbers, Numbers]:
 def _returning(sketches: Sketches, places: Rows) -> list[Numbers]:
     """How near the frames after come to the frame before, and those before to the frame after, of how far the two are
     apart; whole pictures may have moved by a little."""
-    last = len(sketches.frames) - 1
+    last, steps = len(sketches.frames) - 1, np.arange(REACH)[:, None]
+    old, new = places - 1, places
+    later, earlier = np.minimum(new + 1 + steps, last), np.maximum(old - 1 - steps, 0)
+    # all pairs at once: there are few suspects, and each call has its price
+    ones = np.concatenate([old[None], np.broadcast_to(old, later.shape), np.broadcast_to(new, earlier.shape)])
+    others = np.concatenate([new[None], later, earlier])
     pictures = sketches.signature.astype(np.float32)
-    old, new = pictures[places - 1], pictures[places]
-    apart = _moved_apart(old, new) + 0.5
-    after = [_moved_apart(old, pictures[np.minimum(places + k, last)]) for k in range(1, REACH + 1)]
-    before = [_moved_apart(new, pictures[np.maximum(places - 1 - k, 0)]) for k in range(1, REACH + 1)]
-    nearest = [np.minimum.reduce(each) for each in (after, before)]
+    found = _moved_apart(pictures[ones.ravel()], pictures[others.ravel()]).reshape(ones.shape)
+    apart, nearest = found[0] + 0.5, [found[1 : REACH + 1].min(axis=0), found[REACH + 1 :].min(axis=0)]
     return [
         *(np.minimum(each / apart, _MOST_STAYS) for each in nearest),
         *(np.log(each + 0.5) for each in nearest),

@@ -125,7 +125,10 @@ _PARTNERS, _PARTNER_COUNT = _shifts()
 
 def _moved(old: NDArray[np.float64], new: NDArray[np.float64]) -> float:
     """Mean absolute difference at the shift of the whole picture that fits best."""
-    before = sliding_window_view(np.pad(old.reshape(SIGNATURE), ((2, 2), (4, 4))), SIGNATURE)
+    rows, columns = SIGNATURE
+    wide = np.zeros((rows + 4, columns + 8))
+    wide[2:-2, 4:-4] = old.reshape(SIGNATURE)
+    before = np.ndarray((5, 9, rows, columns), wide.dtype, wide, 0, wide.strides * 2)
     apart = np.abs(before - new.reshape(SIGNATURE)) * _PARTNERS
     return float((apart.sum(axis=(2, 3)) / _PARTNER_COUNT).min())
 
