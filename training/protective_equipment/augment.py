@@ -2,24 +2,30 @@
 
 The service cuts around a head found by a face, by a hat, or by nothing better than a person's box, so crops are off
 centre and of the wrong size. The sets at hand are small and each has its look; colour, blur, noise, JPEG and occlusion
-take that away.
+take that away, and every head is shown with few pixels: the hard hats are small and the bare heads large portraits, so
+what is sharp would be bare.
 """
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from openrek.vision.protective_equipment.heads import AROUND, coarse
 from training.protective_equipment.network import SIDE
 from training.protective_equipment.samples import Head, Pixels
 
 Floats = NDArray[np.float32]
 SCALES = (1.25, 2.9)
 """Side of a crop in longer sides of the head."""
+SHARP = (10, 40)
+"""Longer side of a head in pixels that a crop is made of, whatever the photo has."""
 
 
-def plain(head: Head, scale: float = 1.8) -> tuple[Pixels, Floats]:
-    """The crop that a well found head gets, and its three boxes in shares of the crop (NaN where absent)."""
-    return _crop(head, scale, 0.0, 0.0, 0.0, False)
+def plain(head: Head, scale: float = AROUND) -> tuple[Pixels, Floats]:
+    """The crop that a well found head gets, as sharp as the service shows it, and its three boxes in shares of the crop
+    (NaN where absent)."""
+    pixels, boxes = _crop(head, scale, 0.0, 0.0, 0.0, False)
+    return coarse(pixels), boxes
 
 
 def changed(head: Head, generator: np.random.Generator) -> tuple[Pixels, Floats]:
@@ -29,7 +35,8 @@ def changed(head: Head, generator: np.random.Generator) -> tuple[Pixels, Floats]
     dx, dy = (float(generator.normal(0, 0.12) + generator.uniform(-0.3, 0.3) * slack) for _ in range(2))
     turn = float(generator.normal(0, 8))
     pixels, boxes = _crop(head, scale, dx, dy, turn, bool(generator.random() < 0.5))
-    return _look(pixels, generator), boxes
+    side = scale * float(np.exp(generator.uniform(*np.log(SHARP))))
+    return _look(pixels, min(round(side), SIDE), generator), boxes
 
 
 def _crop(head: Head, scale: float, dx: float, dy: float, turn: float, mirror: bool) -> tuple[Pixels, Floats]:
@@ -62,17 +69,15 @@ def _crop(head: Head, scale: float, dx: float, dy: float, turn: float, mirror: b
     return np.asarray(warped, np.uint8), boxes
 
 
-def _look(pixels: Pixels, generator: np.random.Generator) -> Pixels:
-    """Other light, other camera, other size, things in front."""
+def _look(pixels: Pixels, side: int, generator: np.random.Generator) -> Pixels:
+    """Other light, other camera, things in front, and no more than `side` pixels."""
     x = pixels.astype(np.float32)
     if generator.random() < 0.85:
         x = _colours(x, generator)
     if generator.random() < 0.12:
         x = np.repeat(x.mean(axis=2, keepdims=True), 3, axis=2)
-    if generator.random() < 0.5:  # a head of a few pixels
-        side = int(np.exp(generator.uniform(np.log(14), np.log(SIDE))))
-        small = cv2.resize(x, (side, side), interpolation=cv2.INTER_AREA)
-        x = cv2.resize(small, (SIDE, SIDE), interpolation=int(generator.choice([cv2.INTER_LINEAR, cv2.INTER_CUBIC])))
+    small = cv2.resize(x, (side, side), interpolation=cv2.INTER_AREA)
+    x = cv2.resize(small, (SIDE, SIDE), interpolation=int(generator.choice([cv2.INTER_LINEAR, cv2.INTER_CUBIC])))
     if generator.random() < 0.2:
         x = cv2.GaussianBlur(x, (0, 0), float(generator.uniform(0.5, 2.0)))
     if generator.random() < 0.4:

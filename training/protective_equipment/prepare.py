@@ -28,11 +28,13 @@ from training.objects.classes import NAMES
 from training.objects.prepare import MASK_TOP
 from training.objects.samples import IGNORED, TRUTH, Sample
 from training.objects.samples import read as read_objects
-from training.protective_equipment.samples import Box, Head, Pixels, cut, write
+from training.protective_equipment.samples import UNKNOWN, Box, Head, Pixels, cut, write
 
 HAT_TO_HEAD, BARE_TO_HEAD = 1.6, 2.15
 """Height of a head in heights of the box of its hard hat, and of the box of its bare upper part: medians over the heads
 whose lower face is boxed too."""
+
+SEEN = Path(__file__).with_name("seen.csv")
 
 LEAST = 9.0
 """Least height in pixels of a labelled hat or bare head."""
@@ -48,6 +50,7 @@ def main(data: Path, objects: Path, out: Path, runtime: Runtime) -> None:
         elif sample.source == "smoking-boxes" or (sample.source == "street-boxes" and number % 3 == 0):
             heads += found(sample, runtime)
     heads += nothing(heads, read_objects(objects))
+    heads += seen(read_objects(objects))
     for source, limit in (("face-mask-crops", 2000), ("face-attributes", 1600), ("age-gender", 700)):
         heads += crops(data, source, limit)
     write(out, heads)
@@ -150,6 +153,22 @@ def nothing(heads: list[Head], samples: list[Sample], count: int = 1500) -> list
         assert head is not None
         result.append(Head("nothing", sample.group, sample.side, patch, head, present=0, hat=0, mask=0))
     return result
+
+
+def seen(samples: list[Sample]) -> Iterator[Head]:
+    """What was told by eye of heads that the service found on street photos and photos of weapons: helmets of riders
+    and soldiers, caps and other hats, and hands that it took for heads."""
+    by_name = {(sample.source, sample.name): sample for sample in samples}
+    with SEEN.open(newline="") as file:
+        for row in csv.DictReader(file):
+            sample = by_name[row["source"], row["image"]]
+            left, top, right, bottom = (float(row[side]) for side in ("left", "top", "right", "bottom"))
+            patch, (head,) = cut(np.asarray(sample.pixels), (left, top, right, bottom))
+            assert head is not None
+            present = int(row["seen"] != "no head")
+            hat = int(row["seen"] == "helmet")
+            mask = UNKNOWN if present else 0
+            yield Head("seen", sample.group, sample.side, patch, head, present=present, hat=hat, mask=mask)
 
 
 def crops(data: Path, source: str, limit: int) -> list[Head]:

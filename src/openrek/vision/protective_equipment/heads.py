@@ -92,7 +92,7 @@ def look(pixels: NDArray[np.uint8], crops: Floats, model: Model) -> Heads:
     answers: list[Floats] = [np.zeros((0, 4), np.float32)]
     places: list[Floats] = [np.zeros((0, 3, 4), np.float32)]
     for start in range(0, len(crops), _BATCH):
-        batch = np.stack([_coarse(cut(pixels, crop)) for crop in crops[start : start + _BATCH]])
+        batch = np.stack([coarse(cut(pixels, crop)) for crop in crops[start : start + _BATCH]])
         said, where = model.run({"crops": batch}, ("answers", "boxes"))
         answers.append(said)
         places.append(where)
@@ -105,7 +105,8 @@ def look(pixels: NDArray[np.uint8], crops: Floats, model: Model) -> Heads:
     return Heads(head, hat, mask, present, wears, masked, covers)
 
 
-def _coarse(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def coarse(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A crop (SIDE, SIDE, 3) with no more than DETAIL pixels a side to be seen."""
     small = cv2.resize(crop, (DETAIL, DETAIL), interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.resize(small, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR), np.uint8)
 
