@@ -53,6 +53,20 @@ def run(*arguments: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
+def test_a_copy_that_cannot_be_written_is_told_in_a_sentence(home: Path) -> None:
+    """MP4 has no room for frames days apart."""
+    picture = np.full((64, 96, 3), 90, np.uint8)
+    times = [n * 40 + 72_000_000 * (n > 10) for n in range(20)]
+    (home / "film.mp4").write_bytes(
+        encode([picture] * 20, times=times, time_base=Fraction(1, 1000), options={"bf": "0"})
+    )
+    code, said = run(str(home / "film.mp4"), "-o", str(home / "out"), "--annotate")
+    assert code == 1
+    assert "the annotated copy cannot be written" in said
+    assert (home / "out" / "film" / "analysis.json").exists()
+    assert not (home / "out" / "film" / "annotated.mp4").exists()
+
+
 def test_every_file_of_the_result(home: Path) -> None:
     (home / "film.mp4").write_bytes(film())
     code, _ = run(str(home / "film.mp4"), "-o", str(home / "out"), "--annotate")

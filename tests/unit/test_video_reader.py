@@ -1,9 +1,13 @@
 """Frames come with exact numbers and times, whatever the file does."""
 
 import io
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
+import av
 import numpy as np
 import pytest
 
@@ -18,6 +22,7 @@ from openrek.vision.video import (
     VideoTooLargeError,
     check_profile,
 )
+from openrek.vision.video.stream import packets
 from tests.video_kit import encode, numbered, read_number, with_matrix
 
 NTSC = Fraction(30000, 1001)
@@ -88,6 +93,35 @@ def test_chunks_are_exactly_the_whole(options: dict[str, str], format: str) -> N
         ]
     assert len(chunks) >= 4
     assert parts[::-1] == whole
+
+
+@pytest.mark.parametrize(
+    ("format", "codec", "pixel_format", "options"),
+    [
+        # several frames in a packet of the program stream, whose times FFmpeg counts from where it began
+        ("mpeg", "mpeg1video", "yuv420p", {"g": "12", "bf": "2"}),
+        ("mpeg", "mpeg2video", "yuv420p", {"g": "12", "bf": "2"}),
+        # key frames by name: the picture is whole again only one refresh later
+        ("mpegts", "libx264", "yuv420p", {"x264-params": "intra-refresh=1:keyint=24"}),
+        # the palette comes with the file's first packet
+        ("mov", "qtrle", "gray", {"g": "12"}),
+    ],
+)
+def test_chunks_are_the_whole_where_seeking_is_not_enough(
+    format: str, codec: str, pixel_format: str, options: dict[str, str]
+) -> None:
+    video = encode(
+        (numbered(n) for n in range(120)), format=format, codec=codec, pixel_format=pixel_format, options=options
+    )
+    with opened(video) as reader:
+        whole = [(frame.index, frame.timestamp_ms, frame.luma(32, 18).tobytes()) for frame in reader.frames()]
+        parts = [
+            (frame.index, frame.timestamp_ms, frame.luma(32, 18).tobytes())
+            for chunk in reader.chunks(0.5)
+            for frame in reader.frames(chunk.start, chunk.stop)
+        ]
+    assert len(whole) == 120
+    assert parts == whole
 
 
 @pytest.mark.parametrize("start", [0, 1, 23, 24, 25, 100, 129])
@@ -188,6 +222,24 @@ def test_sound_is_measured_in_blocks() -> None:
     assert loudness.between(2200, 2900) < -60
 
 
+def test_sound_years_after_the_pictures_is_not_measured() -> None:
+    video = encode((numbered(n) for n in range(50)), seconds_of_sound=2.0, tone=[(0.0, 2.0)])
+    buffer = io.BytesIO()
+    with av.open(io.BytesIO(video)) as source, av.open(buffer, "w", format="nut") as copy:
+        streams = {stream.index: copy.add_stream_from_template(stream) for stream in source.streams}
+        for packet in source.demux():
+            if packet.dts is None or packet.pts is None:
+                continue
+            if packet.stream.type == "audio" and packet.pts > 48000:
+                packet.pts = packet.dts = packet.pts + 48000 * 10**8
+            packet.stream = streams[packet.stream_index]
+            copy.mux(packet)
+    with opened(buffer.getvalue()) as reader:
+        loudness = reader.loudness()
+    assert loudness.dbfs.size <= 102  # not five thousand million blocks
+    assert loudness.between(200, 800) > -20
+
+
 def test_no_sound_track_is_no_block() -> None:
     with opened(encode([numbered(0)] * 3)) as reader:
         assert reader.info.audio == ()
@@ -272,6 +324,55 @@ def test_a_film_that_only_its_first_packet_explains_can_be_read_from_anywhere(me
         whole = {frame.index: frame.luma(32, 18) for frame in reader.frames(0, 160) if frame.index >= 145}
         assert any(key.frame == 145 for key in reader._index.keys)
         assert all(np.array_equal(frame.luma(32, 18), whole[frame.index]) for frame in reader.frames(145, 160))
+
+
+def test_a_place_no_file_has_is_not_the_end_of_reading(tmp_path: Path) -> None:
+    """Nut keeps the distance to its index at its end."""
+    video = encode((numbered(n) for n in range(30)), format="nut")
+    (tmp_path / "film.nut").write_bytes(video[:-12] + (2**64 - 2**63 + 2**40).to_bytes(8, "big") + video[-4:])
+    with VideoReader.open(tmp_path / "film.nut") as reader:
+        assert [read_number(frame.rgb()) for frame in reader.frames()] == list(range(30))
+
+
+def test_packets_of_a_stream_that_nobody_announced_are_passed_over() -> None:
+    """PyAV does not know a stream that a damaged FLV or MPEG file begins half-way."""
+
+    def demux(*_: object) -> Iterator[object]:
+        for answer in next(answers):
+            if isinstance(answer, Exception):
+                raise answer
+            yield answer
+
+    answers = iter([*[["one", IndexError("list index out of range")]] * 30, ["two"]])
+    container = cast(av.container.InputContainer, SimpleNamespace(demux=demux))
+    assert list(packets(container)) == ["one"] * 30 + ["two"]
+
+
+@pytest.mark.parametrize("wrong", [-17, 40])
+def test_frames_ascend_where_a_time_is_broken(wrong: int) -> None:
+    """A frame that says it is shown long before or after its neighbours."""
+    buffer = io.BytesIO()
+    with (
+        av.open(io.BytesIO(encode((numbered(n) for n in range(96)), options={"bf": "0"}))) as film,
+        av.open(buffer, "w", format="mpegts") as copy,
+    ):
+        stream = copy.add_stream_from_template(film.streams.video[0])
+        for n, packet in enumerate(film.demux(video=0)):
+            if packet.dts is None or packet.pts is None or packet.time_base is None:
+                continue
+            packet.pts += int((20 + wrong * (n == 30)) / 25 / packet.time_base) + (n == 30)
+            packet.stream = stream
+            copy.mux(packet)
+    with opened(buffer.getvalue()) as reader:
+        whole = [(frame.index, read_number(frame.rgb())) for frame in reader.frames()]
+        parts = [
+            (frame.index, read_number(frame.rgb()))
+            for chunk in reader.chunks(0.5)
+            for frame in reader.frames(chunk.start, chunk.stop)
+        ]
+    assert [index for index, _ in whole] == sorted({index for index, _ in whole})
+    assert [number for _, number in whole] == [n for n in range(96) if n != 30]
+    assert parts == whole
 
 
 def test_opening_and_listening_report_progress() -> None:

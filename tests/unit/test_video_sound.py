@@ -66,3 +66,35 @@ def test_the_level_of_frames_with_gaps_and_rounded_times(kind: str) -> None:
 
 def test_a_meter_that_heard_nothing_has_no_blocks() -> None:
     assert LoudnessMeter(Fraction(1, 50)).dbfs().size == 0
+
+
+@pytest.mark.parametrize("layout", ["7.1", "hexadecagonal"])
+def test_eight_channels_and_more(layout: str) -> None:
+    channels = av.AudioLayout(layout).nb_channels
+    meter = LoudnessMeter(Fraction(1, 50))
+    for n in range(10):
+        samples = np.full((1, 882 * channels), 0.5, np.float32)
+        frame = av.AudioFrame.from_ndarray(samples, format="flt", layout=layout)
+        frame.sample_rate = RATE
+        planar = av.AudioResampler(format="fltp", layout=layout, rate=RATE).resample(frame)
+        for each in planar:
+            meter.add(each, n / 50)
+    assert meter.dbfs() == pytest.approx([-6.02] * 10, abs=0.1)
+
+
+def test_samples_of_64_bits() -> None:
+    """Nothing makes an array of them; Nut and WAV may hold them."""
+    half = av.AudioFrame.from_ndarray(np.full((1, 882), 1 << 30, np.int32), format="s32", layout="mono")
+    half.sample_rate = RATE
+    meter = LoudnessMeter(Fraction(1, 50))
+    for frame in av.AudioResampler(format="s64", layout="mono", rate=RATE).resample(half):
+        meter.add(frame, 0.0)
+    assert meter.dbfs() == pytest.approx([-6.02], abs=0.1)
+
+
+def test_nothing_is_measured_after_the_end() -> None:
+    meter = LoudnessMeter(Fraction(1, 50), Fraction(1))
+    loud = np.full((2, 882), 0.5, np.float32)
+    for start in (0.0, 0.98, 1.0, 1e12):
+        meter.add(frame_of(loud, "fltp"), start)
+    assert len(meter.dbfs()) == 50

@@ -47,10 +47,10 @@ class PacketIndex:
             return previous + 1
         return int(np.searchsorted(self.pts, pts))
 
-    def key_before(self, frame: int) -> Key | None:
-        """The last key frame that is not after a frame."""
+    def keys_before(self, frame: int, most: int) -> list[Key]:
+        """The last key frames that are not after a frame, at most so many, the nearest first."""
         place = bisect_right(self.keys, frame, key=lambda key: key.frame)
-        return self.keys[place - 1] if place else None
+        return list(reversed(self.keys[max(0, place - most) : place]))
 
 
 def read_index(

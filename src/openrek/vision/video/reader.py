@@ -7,7 +7,7 @@ What holds for every file:
 - Frames that the container's edit list leaves out are left out; a late start is kept in the times.
 - The picture is turned upright by the display matrix. `rgb` gives square pixels; `VideoInfo.width` and `height` are
   stored pixels.
-- Damaged packets are skipped and counted.
+- Damaged packets are skipped and counted. Frames come in ascending order even where times are broken.
 - A file that does not say when its frames are shown (AVI) has them counted as they come out of the decoder.
 - The file is opened by us and handed to FFmpeg as a stream of bytes: nothing in it can name another file or address.
 """
@@ -38,7 +38,7 @@ from openrek.vision.video.errors import (
     VideoTooLargeError,
 )
 from openrek.vision.video.frame import Frame
-from openrek.vision.video.index import PacketIndex, read_index
+from openrek.vision.video.index import Key, PacketIndex, read_index
 from openrek.vision.video.info import AudioStream, VideoInfo
 from openrek.vision.video.sound import Loudness, LoudnessMeter, loudest
 from openrek.vision.video.stream import display_orientation, open_container, packets, sample_aspect
@@ -51,6 +51,12 @@ _UNTIMED = frozenset({"avi"})
 stored in another order (H.264 with B-frames)."""
 _FIRST_FRAMES = 50
 """Frames that tell whether the times of another container are such."""
+_UNSEEKABLE = frozenset({"mpeg"})
+"""Containers that say only of some frames when they are shown (MPEG program streams): what FFmpeg works out for the
+others depends on where it began."""
+_KEYS_BACK = 2
+"""Key frames before the nearest one that reading falls back on: a stream that is refreshed bit by bit (H.264 recovery
+points) calls frames key frames from which the picture becomes whole only later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,30 +155,16 @@ class VideoReader:
         failures = self._failures
         missing: list[int] = []
         expected = start
-        container, file = self._container()
-        try:
-            stream = container.streams.video[0]
-            key = self._index.key_before(start)
-            if key is not None and key.frame > 0:
-                self._prepare(container, stream)
-                container.seek(key.dts, stream=stream, backward=True)
-            number = -1
-            for native in self._decoded(container, stream):
-                number = self._index.number(native.pts, number)
-                if number >= last:
-                    break
-                if number >= start:
-                    none_yet = False
-                    missing.extend(range(expected, number))
-                    expected = number + 1
-                    yield self._frame(native, number)
-            if self._failures > failures:  # else what is missing is no frame of its own, but one of two fields
-                self._lost.update(missing, range(expected, last))
-            if none_yet:
-                raise DamagedVideoError("not one frame of the video can be decoded")
-        finally:
-            container.close()
-            self._release(file)
+        with closing(self._numbered_from(start, last)) as numbered:
+            for number, native in numbered:
+                none_yet = False
+                missing.extend(range(expected, number))
+                expected = number + 1
+                yield self._frame(native, number)
+        if self._failures > failures:  # else what is missing is no frame of its own, but one of two fields
+            self._lost.update(missing, range(expected, last))
+        if none_yet:
+            raise DamagedVideoError("not one frame of the video can be decoded")
 
     def firsts(self, spans: Sequence[tuple[int, int]]) -> Iterator[Frame | None]:
         """Of each span of frames start..stop-1 the first frame that can be decoded; None where none can.
@@ -205,12 +197,14 @@ class VideoReader:
         return [Chunk(a, b) for a, b in zip(starts, [*starts[1:], self._index.count], strict=True)]
 
     def loudness(self, step: Fraction = LOUDNESS_STEP) -> Loudness:
-        """Decode the sound and measure its level in blocks of `step` seconds; no block without an audio stream."""
+        """Decode the sound and measure its level in blocks of `step` seconds, up to the end of the last frame; no block
+        without an audio stream."""
         container, file = self._container()
         try:
             streams = list(container.streams.audio)
             streams = [stream for stream in streams if stream.codec_context is not None]
-            meters = {stream.index: LoudnessMeter(step) for stream in streams}
+            end = Fraction(self.info.duration_ms, 1000)
+            meters = {stream.index: LoudnessMeter(step, end) for stream in streams}
             if not meters:
                 return Loudness(step, np.zeros(0, np.float32))
             zero = float(self._zero)
@@ -235,6 +229,42 @@ class VideoReader:
         if self.info.loudness is None:
             self.info = replace(self.info, loudness=self.loudness())
         return self.info
+
+    def _numbered_from(self, start: int, last: int) -> Generator[tuple[int, av.VideoFrame]]:
+        """Frames start..last-1 with their numbers, read from the nearest key frame that really gives frame `start`."""
+        keys: Sequence[Key | None] = self._index.keys_before(start, 1 + _KEYS_BACK) or [None]
+        for place, key in enumerate(keys, 1):
+            with closing(self._numbered(key, start, last)) as found:
+                first = next(found, None)
+                if place < len(keys) and (first is None or first[0] > start):
+                    continue
+                if first is not None:
+                    yield first
+                    yield from found
+                return
+
+    def _numbered(self, key: Key | None, start: int, last: int) -> Generator[tuple[int, av.VideoFrame]]:
+        """Frames start..last-1 with their numbers, read from a key frame, or from the file's first packet on."""
+        container, file = self._container()
+        try:
+            stream = container.streams.video[0]
+            if key is not None and key.frame > 0:
+                self._prepare(container, stream)
+                container.seek(key.dts, stream=stream, backward=True)
+            for number, native in _ascending(self._counted(container, stream), last):
+                if number >= start:
+                    yield number, native
+        finally:
+            container.close()
+            self._release(file)
+
+    def _counted(
+        self, container: av.container.InputContainer, stream: av.VideoStream
+    ) -> Iterator[tuple[int, av.VideoFrame]]:
+        number = -1
+        for native in self._decoded(container, stream):
+            number = self._index.number(native.pts, number)
+            yield number, native
 
     def _frame(self, native: av.VideoFrame, number: int) -> Frame:
         clock = self.info.clock
@@ -296,8 +326,9 @@ class VideoReader:
         """Let the decoder see the file's first packet before it begins elsewhere.
 
         It may say which version of x264 made the file, and some made 4:4:4 films that can only be decoded by who knows.
+        A palette comes with it alone.
         """
-        if stream.codec_context.name == "h264":
+        if stream.codec_context.name == "h264" or self._first.format.name == "pal8":
             self._share_out(stream)
             with suppress(FFmpegError, StopIteration):
                 next(container.demux(stream)).decode()
@@ -329,6 +360,8 @@ class VideoReader:
             timed = timed and not _UNTIMED & set(container.format.name.split(","))
             time_base = Fraction(stream.time_base or 1)
             index = read_index(self._packets(container, stream), time_base, self._zero, hints, timed=timed)
+            if _UNSEEKABLE & set(container.format.name.split(",")):
+                index = replace(index, keys=())
             if index.pts is not None and index.stored_in_order and context.has_b_frames and self._shown_backwards():
                 return self._describe(timed=False)
             clock = index.clock
@@ -394,6 +427,24 @@ class VideoReader:
         if file in self._opened:
             self._opened.remove(file)
             file.close()
+
+
+def _ascending(numbered: Iterator[tuple[int, av.VideoFrame]], last: int) -> Iterator[tuple[int, av.VideoFrame]]:
+    """Those before frame `last` whose numbers ascend; where times are broken, a frame that is ahead of the next one, or
+    behind the last one, is left out."""
+    held: tuple[int, av.VideoFrame] | None = None
+    given = -1
+    for number, native in numbered:
+        if number <= given or (held is not None and number == held[0]):
+            continue
+        if held is not None and held[0] < number:
+            if held[0] >= last:  # two of them: this is no broken time, but the end
+                return
+            yield held
+            given = held[0]
+        held = number, native
+    if held is not None and held[0] < last:
+        yield held
 
 
 def _milliseconds(duration: int | None, time_base: Fraction | None, container_duration: int | None) -> int:

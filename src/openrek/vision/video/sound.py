@@ -3,13 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import av
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    import av
 
 SILENCE = -120.0
 """dBFS reported for blocks without any sound (or no sound track there)."""
@@ -18,6 +16,8 @@ _TOGETHER = 64
 """Frames, at most, that are measured at a time."""
 _NO_GAP = 0.001
 """Seconds by which the start of a frame may differ from the end of the one before it and still follow it."""
+_PLANES = 8
+"""PyAV reads past the end of planar samples of so many channels or more, and crashes."""
 _FULL_SCALE = {"u8": 128.0, "s16": 32768.0, "s32": 2147483648.0, "flt": 1.0, "dbl": 1.0}
 
 
@@ -46,8 +46,12 @@ class LoudnessMeter:
     Frames that follow one another are measured some at a time: most of them hold a few hundredths of a second.
     """
 
-    def __init__(self, step: Fraction) -> None:
+    def __init__(self, step: Fraction, end: Fraction | None = None) -> None:
+        """end: the time in seconds from which nothing is measured; broken times of sound may lie years ahead."""
         self.step = step
+        self._last = float("inf") if end is None else float(end)
+        self._packer: av.AudioResampler | None = None
+        self._packed: tuple[str, str, int] = ("", "", 0)
         self._energy: NDArray[np.float64] = np.zeros(1024)
         self._samples: NDArray[np.int64] = np.zeros(1024, np.int64)
         self._blocks = 0
@@ -55,8 +59,18 @@ class LoudnessMeter:
         self._kind: tuple[str, int, int] = ("", 0, 0)
         self._start = self._end = 0.0
 
-    def add(self, frame: "av.AudioFrame", start: float) -> None:
+    def add(self, frame: av.AudioFrame, start: float) -> None:
         """frame: decoded samples; start: the time of the first one in seconds."""
+        if start >= self._last:
+            return
+        name = frame.format.name
+        if name.removesuffix("p") not in _FULL_SCALE or (
+            frame.format.is_planar and frame.layout.nb_channels >= _PLANES
+        ):
+            for packed in self._in_one_plane(frame):
+                self.add(packed, start)
+                start += packed.samples / packed.sample_rate
+            return
         kind = frame.format.name, frame.layout.nb_channels, frame.sample_rate
         follows = abs(start - self._end) <= _NO_GAP and len(self._waiting) < _TOGETHER
         if self._waiting and not (follows and kind == self._kind):
@@ -65,6 +79,15 @@ class LoudnessMeter:
             self._start, self._kind = start, kind
         self._waiting.append(np.asarray(frame.to_ndarray()))  # planar (channels, n) or packed (1, n * channels)
         self._end = start + frame.samples / frame.sample_rate
+
+    def _in_one_plane(self, frame: av.AudioFrame) -> list[av.AudioFrame]:
+        """The samples as packed floats, for what cannot be made an array as it is."""
+        kind = frame.format.name, frame.layout.name, frame.sample_rate
+        if self._packer is None or kind != self._packed:
+            self._packer = av.AudioResampler(format="flt", layout=frame.layout, rate=frame.sample_rate)
+            self._packed = kind
+        frame.pts = None  # what comes out is counted from what goes in
+        return self._packer.resample(frame)
 
     def _measure(self) -> None:
         """Add what waits, which is samples of one kind without a gap."""

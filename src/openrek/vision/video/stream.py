@@ -1,5 +1,6 @@
 """Opening a container and reading its packets, without trusting it."""
 
+import errno
 import struct
 from collections.abc import Iterator
 from fractions import Fraction
@@ -35,6 +36,25 @@ _STILL_PICTURE_CODECS = frozenset({"png", "apng", "mjpeg", "tiff", "webp", "jpeg
 """Their frames may carry a named colour profile, and PyAV 18 frees such names twice once side data was asked for."""
 
 
+class _Source:
+    """A file as FFmpeg reads it. A place that no file has, which broken ones name, is an error that FFmpeg lives with;
+    as an exception it would be the end of reading."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.read, self.tell, self.seekable = file.read, file.tell, file.seekable
+        self._seek = file.seek
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        try:
+            return self._seek(offset, whence)
+        except ValueError:
+            return -errno.EINVAL
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            return -errno.EINVAL
+
+
 def open_container(file: BinaryIO) -> av.container.InputContainer:
     """Open a binary file. Raises UnreadableVideoError."""
     start = file.read(1)
@@ -42,7 +62,7 @@ def open_container(file: BinaryIO) -> av.container.InputContainer:
     if not start:
         raise UnreadableVideoError("the file is empty")
     try:
-        container = av.open(file, "r", buffer_size=_BUFFER, options={"protocol_whitelist": "none"})
+        container = av.open(_Source(file), "r", buffer_size=_BUFFER, options={"protocol_whitelist": "none"})
     except FFmpegError as error:
         raise UnreadableVideoError(
             f"the file is no video that can be opened: truncated, damaged or of an unknown format ({error.strerror})"
@@ -70,6 +90,8 @@ def packets(
                 failures = 0
                 yield packet
             return
+        except IndexError:  # a packet of a stream that the file's head did not announce: none of these
+            continue
         except FFmpegError:
             failures += 1
             yield None
