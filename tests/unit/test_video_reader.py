@@ -375,6 +375,33 @@ def test_frames_ascend_where_a_time_is_broken(wrong: int) -> None:
     assert parts == whole
 
 
+def test_times_count_from_a_first_frame_before_zero() -> None:
+    video = bytearray(encode((numbered(n) for n in range(30)), format="flv", options={"bf": "0"}))
+    first = video.index(b"\x17\x01\0\0\0")  # H.264, a key frame; it is shown when it is decoded
+    video[first + 2 : first + 5] = (-40).to_bytes(3, "big", signed=True)
+    with opened(bytes(video)) as reader:
+        frames = list(reader.frames())
+    assert [read_number(frame.rgb()) for frame in frames] == list(range(30))
+    assert [frame.timestamp_ms for frame in frames[:3]] == [0, 80, 120]
+    assert reader.info.clock.start == 0
+
+
+def test_a_title_in_another_encoding_than_utf_8() -> None:
+    buffer = io.BytesIO()
+    with (
+        av.open(io.BytesIO(encode(numbered(n) for n in range(10)))) as film,
+        av.open(buffer, "w", format="matroska") as copy,
+    ):
+        copy.metadata["title"] = "Cafe noir"
+        stream = copy.add_stream_from_template(film.streams.video[0])
+        for packet in film.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                copy.mux(packet)
+    with opened(buffer.getvalue().replace(b"Cafe noir", "Café noir".encode("latin-1"))) as reader:
+        assert reader.info.frames == 10
+
+
 def test_opening_and_listening_report_progress() -> None:
     calls = 0
 

@@ -4,7 +4,8 @@ What holds for every file:
 
 - Frames are numbered from 0 in presentation order, by their presentation times; a frame that cannot be decoded keeps
   its number, so numbers do not depend on where reading started.
-- Frames that the container's edit list leaves out are left out; a late start is kept in the times.
+- Frames that the container's edit list leaves out are left out; a late start is kept in the times, and where the first
+  frame is shown before time 0, times count from it.
 - The picture is turned upright by the display matrix. `rgb` gives square pixels; `VideoInfo.width` and `height` are
   stored pixels.
 - Damaged packets are skipped and counted. Frames come in ascending order even where times are broken.
@@ -365,6 +366,9 @@ class VideoReader:
             if index.pts is not None and index.stored_in_order and context.has_b_frames and self._shown_backwards():
                 return self._describe(timed=False)
             clock = index.clock
+            if clock is not None and clock.start < 0:  # times in results are not negative
+                self._zero += clock.start
+                return self._describe(timed)
             if clock is None:
                 rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
                 clock = regular_clock(rate, max(index.count, 1))

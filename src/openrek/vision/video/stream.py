@@ -62,7 +62,13 @@ def open_container(file: BinaryIO) -> av.container.InputContainer:
     if not start:
         raise UnreadableVideoError("the file is empty")
     try:
-        container = av.open(_Source(file), "r", buffer_size=_BUFFER, options={"protocol_whitelist": "none"})
+        container = av.open(
+            _Source(file),
+            "r",
+            buffer_size=_BUFFER,
+            metadata_errors="replace",  # titles in other encodings than UTF-8 are common, and nobody reads them here
+            options={"protocol_whitelist": "none"},
+        )
     except FFmpegError as error:
         raise UnreadableVideoError(
             f"the file is no video that can be opened: truncated, damaged or of an unknown format ({error.strerror})"
