@@ -386,6 +386,19 @@ def test_times_count_from_a_first_frame_before_zero() -> None:
     assert reader.info.clock.start == 0
 
 
+def test_a_list_of_key_frames_that_leads_nowhere() -> None:
+    video = bytearray(encode((numbered(n) for n in range(60)), options={"bf": "0"}))
+    first = video.index(b"stss") + 12
+    assert video[first : first + 4] == (1).to_bytes(4, "big")
+    video[first : first + 4] = (2**32 - 2).to_bytes(4, "big")
+    with opened(bytes(video)) as reader:
+        whole = [frame.index for frame in reader.frames()]
+        chunks = reader.chunks(0.5)
+        parts = [frame.index for chunk in chunks for frame in reader.frames(chunk.start, chunk.stop)]
+    assert len(chunks) > 1
+    assert parts == whole == list(range(60))
+
+
 def test_a_title_in_another_encoding_than_utf_8() -> None:
     buffer = io.BytesIO()
     with (

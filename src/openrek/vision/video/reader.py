@@ -249,15 +249,25 @@ class VideoReader:
         container, file = self._container()
         try:
             stream = container.streams.video[0]
-            if key is not None and key.frame > 0:
-                self._prepare(container, stream)
-                container.seek(key.dts, stream=stream, backward=True)
-            for number, native in _ascending(self._counted(container, stream), last):
-                if number >= start:
-                    yield number, native
+            reached = key is None or key.frame == 0 or self._seek(container, stream, key)
+            if reached:
+                for number, native in _ascending(self._counted(container, stream), last):
+                    if number >= start:
+                        yield number, native
         finally:
             container.close()
             self._release(file)
+        if not reached:
+            yield from self._numbered(None, start, last)
+
+    def _seek(self, container: av.container.InputContainer, stream: av.VideoStream, key: Key) -> bool:
+        """Whether the place could be reached; a damaged index may lead nowhere in a file that can be read through."""
+        self._prepare(container, stream)
+        try:
+            container.seek(key.dts, stream=stream, backward=True)
+        except FFmpegError:
+            return False
+        return True
 
     def _counted(
         self, container: av.container.InputContainer, stream: av.VideoStream
