@@ -10,6 +10,7 @@ from typing import cast
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 
 from openrek.vision.video import (
     DamagedVideoError,
@@ -397,6 +398,36 @@ def test_a_list_of_key_frames_that_leads_nowhere() -> None:
         parts = [frame.index for chunk in chunks for frame in reader.frames(chunk.start, chunk.stop)]
     assert len(chunks) > 1
     assert parts == whole == list(range(60))
+
+
+@pytest.mark.parametrize("moving", [True, False])
+def test_the_cover_picture_of_the_sound_is_no_video(moving: bool) -> None:
+    """FLAC and M4A in a folder of films; a cover that comes first."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as copy:
+        sound = copy.add_stream("aac", rate=48000, layout="mono")
+        cover = copy.add_stream("mjpeg", rate=25)
+        cover.width, cover.height, cover.pix_fmt = 96, 64, "yuvj420p"
+        cover.disposition = Disposition.attached_pic
+        if moving:
+            stream = copy.add_stream("libx264", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+            for n in range(10):
+                frame = av.VideoFrame.from_ndarray(numbered(n), format="rgb24")
+                frame.pts, frame.time_base = n, Fraction(1, 25)
+                copy.mux(stream.encode(frame))
+            copy.mux(stream.encode())
+        copy.mux(cover.encode(av.VideoFrame.from_ndarray(numbered(99), format="rgb24").reformat(format="yuvj420p")))
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        silence.sample_rate = 48000
+        copy.mux(sound.encode(silence))
+        copy.mux(sound.encode())
+    if not moving:
+        with pytest.raises(NoVideoError, match="only audio and cover picture"):
+            opened(buffer.getvalue())
+        return
+    with opened(buffer.getvalue()) as reader:
+        assert [read_number(frame.rgb()) for frame in reader.frames()] == list(range(10))
 
 
 def test_a_title_in_another_encoding_than_utf_8() -> None:

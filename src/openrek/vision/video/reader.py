@@ -32,7 +32,6 @@ from openrek.vision.image.orientation import swaps_sides
 from openrek.vision.video.clock import regular_clock
 from openrek.vision.video.errors import (
     DamagedVideoError,
-    NoVideoError,
     UnreadableVideoError,
     UnsupportedCodecError,
     VideoError,
@@ -42,7 +41,7 @@ from openrek.vision.video.frame import Frame
 from openrek.vision.video.index import Key, PacketIndex, read_index
 from openrek.vision.video.info import AudioStream, VideoInfo
 from openrek.vision.video.sound import Loudness, LoudnessMeter, loudest
-from openrek.vision.video.stream import display_orientation, open_container, packets, sample_aspect
+from openrek.vision.video.stream import display_orientation, film, open_container, packets, sample_aspect
 
 MAX_PIXELS = 100_000_000
 LOUDNESS_STEP = Fraction(1, 50)
@@ -209,7 +208,7 @@ class VideoReader:
             if not meters:
                 return Loudness(step, np.zeros(0, np.float32))
             zero = float(self._zero)
-            container.streams.video[0].discard = Discard.all  # spare the demuxer the pictures
+            film(container).discard = Discard.all  # spare the demuxer the pictures
             for packet in self._packets(container, *streams):
                 if packet is None:
                     continue
@@ -248,7 +247,7 @@ class VideoReader:
         """Frames start..last-1 with their numbers, read from a key frame, or from the file's first packet on."""
         container, file = self._container()
         try:
-            stream = container.streams.video[0]
+            stream = film(container)
             reached = key is None or key.frame == 0 or self._seek(container, stream, key)
             if reached:
                 for number, native in _ascending(self._counted(container, stream), last):
@@ -309,10 +308,7 @@ class VideoReader:
     def _decode_first(self, max_pixels: int) -> av.VideoFrame:
         container, file = self._container()
         try:
-            if not container.streams.video:
-                kinds = " and ".join(sorted({stream.type for stream in container.streams}))
-                raise NoVideoError(f"the file has no video stream{f', only {kinds}' if kinds else ' and no other'}")
-            stream = container.streams.video[0]
+            stream = film(container)
             if stream.codec_context is None:
                 raise UnsupportedCodecError("the video stream's codec is unknown")
             width, height = stream.width, stream.height
@@ -350,7 +346,7 @@ class VideoReader:
         container, file = self._container()
         try:
             before = None
-            for native in islice(self._decoded(container, container.streams.video[0]), _FIRST_FRAMES):
+            for native in islice(self._decoded(container, film(container)), _FIRST_FRAMES):
                 if native.pts is not None and before is not None and native.pts < before:
                     return True
                 before = native.pts
@@ -363,7 +359,7 @@ class VideoReader:
         """Read all packets, and what the container says. timed: whether its presentation times are its own."""
         container, file = self._container()
         try:
-            stream = container.streams.video[0]
+            stream = film(container)
             context = stream.codec_context
             hints = tuple(
                 Fraction(rate) for rate in (stream.guessed_rate, stream.average_rate) if rate and 0 < rate <= 1000

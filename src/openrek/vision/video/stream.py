@@ -9,8 +9,9 @@ from typing import BinaryIO
 import av
 from av.error import FFmpegError
 from av.sidedata.sidedata import SideData
+from av.stream import Disposition
 
-from openrek.vision.video.errors import UnreadableVideoError
+from openrek.vision.video.errors import NoVideoError, UnreadableVideoError
 
 _BUFFER = 1 << 18
 _STRANGEST_ASPECT = 8
@@ -80,6 +81,15 @@ def open_container(file: BinaryIO) -> av.container.InputContainer:
         container.close()
         raise UnreadableVideoError(f"the file is no video but {name}")
     return container
+
+
+def film(container: av.container.InputContainer) -> av.VideoStream:
+    """The video stream that is looked at: the first one that is no cover picture of the sound. Raises NoVideoError."""
+    for stream in container.streams.video:
+        if not stream.disposition & Disposition.attached_pic:
+            return stream
+    kinds = sorted({"cover picture" if stream.type == "video" else stream.type for stream in container.streams})
+    raise NoVideoError(f"the file has no video stream{', only ' if kinds else ' and no other'}{' and '.join(kinds)}")
 
 
 def packets(
