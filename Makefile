@@ -36,7 +36,7 @@ serve: $(VENV)/.demo models  ## run the server on http://127.0.0.1:9900
 	@$(BIN)/openrek serve
 
 test: $(VENV)/.dev models  ## run all tests
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadscope
 
 lint: $(VENV)/.dev  ## ruff and mypy
 	@$(BIN)/ruff check .

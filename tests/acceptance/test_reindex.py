@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 BEFORE = read_card(CARDS / "face-embedding.toml").version
 
-pytestmark = pytest.mark.xdist_group("reindex")  # the tests share the second model's place in the cache
-
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A home with a second face model: the first one's network, which does not look into the mirror."""
+    """A home with a second face model: the first one's network, which does not look into the mirror.
+
+    Its place in the cache is shared, so these tests may not run side by side: a module of this layer has one worker."""
     card = read_card(CARDS / "face-embedding.toml")
     cache = ModelCache(Settings().cache)
     monkeypatch.setenv("OPENREK_MODEL_MIRROR", str(cache.original(card).parent))  # instead of a download
