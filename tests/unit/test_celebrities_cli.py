@@ -43,7 +43,7 @@ def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """Photos whose face was computed. A photo here is `<axis> <anything>`, or the reason why it cannot be used."""
     seen: list[bytes] = []
 
-    def face_vector(data: bytes, runtime: object) -> Any:
+    def face_vector(data: bytes, runtime: object, max_pixels: int) -> Any:
         seen.append(data)
         first = data.split()[0]
         if not first.isdigit():

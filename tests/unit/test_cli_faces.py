@@ -22,7 +22,7 @@ from openrek.service.face_index import image_id_of
 from openrek.store.errors import StoreError
 from openrek.store.faces import Faces as FaceStore
 from openrek.vision.faces import Faces
-from openrek.vision.image import Picture
+from openrek.vision.image import ImageError, Picture
 
 ALLOWED = re.compile(r"[a-zA-Z0-9_.\-:]{1,255}")
 
@@ -223,6 +223,7 @@ def test_a_sheet_needs_the_folder(tmp_path: Path) -> None:
 # --- the contact sheet ------------------------------------------------------------------------------------------------
 
 BOX = {"Left": 0.25, "Top": 0.25, "Width": 0.5, "Height": 0.5}
+LIMIT = 100_000_000
 
 
 def test_a_crop_shows_the_face_in_the_middle() -> None:
@@ -230,7 +231,8 @@ def test_a_crop_shows_the_face_in_the_middle() -> None:
     picture.paste((250, 0, 0), (300, 200, 400, 300))
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
-    crop = face_crop(buffer.getvalue(), {"Left": 300 / 900, "Top": 200 / 600, "Width": 100 / 900, "Height": 100 / 600})
+    box = {"Left": 300 / 900, "Top": 200 / 600, "Width": 100 / 900, "Height": 100 / 600}
+    crop = face_crop(buffer.getvalue(), box, LIMIT)
     assert crop.shape == (TILE, TILE, 3)
     red = crop[..., 0] > 125
     rows, columns = np.nonzero(red)
@@ -241,7 +243,15 @@ def test_a_crop_shows_the_face_in_the_middle() -> None:
 
 @pytest.mark.parametrize("box", [{"Left": -0.1, "Top": 0.8, "Width": 0.4, "Height": 0.4}, dict.fromkeys(BOX, 0.001)])
 def test_a_crop_at_the_border_or_of_next_to_nothing(box: dict[str, float]) -> None:
-    assert face_crop(jpeg((250, 0, 0)), box).shape == (TILE, TILE, 3)
+    assert face_crop(jpeg((250, 0, 0)), box, LIMIT).shape == (TILE, TILE, 3)
+
+
+def test_a_photo_may_be_as_large_as_the_settings_say() -> None:
+    buffer = io.BytesIO()
+    Image.new("L", (100, 80)).save(buffer, "PNG")
+    with pytest.raises(ImageError):
+        face_crop(buffer.getvalue(), BOX, 7_999)
+    assert face_crop(buffer.getvalue(), BOX, 8_000).shape == (TILE, TILE, 3)
 
 
 def test_a_sheet_counts_what_it_cannot_show(tmp_path: Path) -> None:
@@ -255,7 +265,7 @@ def test_a_sheet_counts_what_it_cannot_show(tmp_path: Path) -> None:
         )
     ]
     paths = {name: tmp_path / name for name in ("red.jpg", "changed.jpg", "other.jpg")}
-    sheet, missing = contact_sheet("me.jpg", query, BOX, matches, paths)
+    sheet, missing = contact_sheet("me.jpg", query, BOX, matches, paths, LIMIT)
     assert missing == 2
     pixels = np.asarray(sheet).astype(int)
     step = TILE + 16

@@ -349,6 +349,7 @@ def _importer(home: Path | None, *, again: bool, keep_outliers: bool) -> "Iterat
     services = services_from(settings_from(home=home))
     try:
         people = Celebrities(services.database)
-        yield Importer(people, services.runtime, again=again, keep_outliers=keep_outliers)
+        limit = services.settings.pixel_limit
+        yield Importer(people, services.runtime, max_pixels=limit, again=again, keep_outliers=keep_outliers)
     finally:
         services.close()

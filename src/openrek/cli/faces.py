@@ -195,12 +195,13 @@ def search(
     request = {"CollectionId": collection, "FaceMatchThreshold": min_similarity, "MaxFaces": most}
     with _local(home, profile) as local:
         answer = local.ask("SearchFacesByImage", {**request, "Image": {"Bytes": data}})
+        max_pixels = local.services.settings.pixel_limit
     if as_json:
         typer.echo(answer_line("SearchFacesByImage", answer, File=str(photo)))
     else:
         console.print(_matches_table(answer["FaceMatches"], min_similarity))
     if sheet is not None and photos is not None:
-        _draw_sheet(sheet, photo.name, data, answer, photos.expanduser())
+        _draw_sheet(sheet, photo.name, data, answer, photos.expanduser(), max_pixels)
 
 
 # --- names ------------------------------------------------------------------------------------------------------------
@@ -307,14 +308,14 @@ def _open_collection(local: _Local, collection: str, quality: Quality, *, create
 # --- what people see --------------------------------------------------------------------------------------------------
 
 
-def _draw_sheet(sheet: Path, name: str, data: bytes, answer: Mapping[str, Any], folder: Path) -> None:
+def _draw_sheet(sheet: Path, name: str, data: bytes, answer: Mapping[str, Any], folder: Path, max_pixels: int) -> None:
     from openrek.cli.contact_sheet import MOST_TILES, contact_sheet
 
     if not folder.is_dir():
         raise UserError(f"{str(folder)!r} is not a folder")
     paths = {external_image_id(path.relative_to(folder)): path for path in find_photos([str(folder)])}
     matches = answer["FaceMatches"][:MOST_TILES]
-    picture, missing = contact_sheet(name, data, answer["SearchedFaceBoundingBox"], matches, paths)
+    picture, missing = contact_sheet(name, data, answer["SearchedFaceBoundingBox"], matches, paths, max_pixels)
     try:
         picture.save(sheet)
     except (OSError, ValueError) as error:

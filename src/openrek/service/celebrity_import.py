@@ -37,12 +37,16 @@ class Outcome:
 class Importer:
     """Adds people to the gallery of one database."""
 
-    def __init__(self, people: Celebrities, runtime: Runtime, *, again: bool, keep_outliers: bool) -> None:
+    def __init__(
+        self, people: Celebrities, runtime: Runtime, *, max_pixels: int, again: bool, keep_outliers: bool
+    ) -> None:
+        """max_pixels: of a photo."""
         self.people = people
         card = runtime.catalogue[FACE_MODEL]
         self.version = face_model_version(card)
         self._cut = cosine_for(OUTLIER, card)
         self._runtime = runtime
+        self._max_pixels = max_pixels
         self._again = again
         self._keep_outliers = keep_outliers
 
@@ -65,7 +69,7 @@ class Importer:
                 data = photo.read()
                 digest = hashlib.sha256(data).hexdigest()
                 if digest not in kept:
-                    vector = face_vector(data, self._runtime)
+                    vector = face_vector(data, self._runtime, self._max_pixels)
                     fresh.append(
                         Reference(digest, self.version, vector, photo.source, photo.licence, photo.attribution)
                     )
@@ -93,10 +97,13 @@ class Importer:
         return Outcome(entry.person.name, celebrity_id, new, len(fresh), len(known), skipped, notes)
 
 
-def face_vector(data: bytes, runtime: Runtime) -> Floats:
-    """The vector (D,) of the one face, or the clearly dominant one, of an encoded photo. Raises UnusableError."""
+def face_vector(data: bytes, runtime: Runtime, max_pixels: int) -> Floats:
+    """The vector (D,) of the one face, or the clearly dominant one, of an encoded photo of at most `max_pixels`.
+
+    Raises UnusableError.
+    """
     try:
-        picture = load_image(data, longest=PICTURE_SIDE)
+        picture = load_image(data, longest=PICTURE_SIDE, max_pixels=max_pixels)
     except ImageError as error:
         raise UnusableError(f"cannot be read: {error}") from error
     faces = detect_faces(picture, runtime)
