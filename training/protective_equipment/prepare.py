@@ -42,15 +42,16 @@ LEAST = 9.0
 
 def main(data: Path, objects: Path, out: Path, runtime: Runtime) -> None:
     heads: list[Head] = []
-    for number, sample in enumerate(read_objects(objects)):
+    samples = read_objects(objects)
+    for number, sample in enumerate(samples):
         if sample.source == "ppe-boxes":
             heads += construction(sample)
         elif sample.source == "face-mask-boxes":
             heads += masked(sample)
         elif sample.source == "smoking-boxes" or (sample.source == "street-boxes" and number % 3 == 0):
             heads += found(sample, runtime)
-    heads += nothing(heads, read_objects(objects))
-    heads += seen(read_objects(objects))
+    heads += nothing(heads, samples)
+    heads += seen(samples)
     for source, limit in (("face-mask-crops", 2000), ("face-attributes", 1600), ("age-gender", 700)):
         heads += crops(data, source, limit)
     write(out, heads)

@@ -52,7 +52,7 @@ SEED = 20261
 
 
 def shelves(heads: list[Head]) -> dict[str, list[Head]]:
-    """The heads of SHARES' kinds, of the training side."""
+    """The heads of SHARES' kinds, of the training side, and those whose hats are put on others."""
     own = [head for head in heads if head.side == TRAIN]
 
     def of(source: str, **answers: int) -> list[Head]:
@@ -63,9 +63,10 @@ def shelves(heads: list[Head]) -> dict[str, list[Head]]:
         ]
 
     celeb = of("face-attributes")
-    bare = of("ppe-boxes", hat=0)
+    bare, hats = of("ppe-boxes", hat=0), of("ppe-boxes", hat=1)
     return {
-        "hat": of("ppe-boxes", hat=1),
+        "to be moved": donors(hats),
+        "hat": hats,
         "hat put on": [*bare, *celeb[len(celeb) // 4 :], *of("face-mask-boxes"), *of("smoking-boxes")],
         "helmet": of("seen", hat=1),
         "bare": bare,
@@ -90,12 +91,11 @@ def batch(
     """Crops (N, 3, S, S), answers (N, 4) and boxes (N, 3, 4)."""
     names = generator.choice(list(shares), BATCH, p=np.array(list(shares.values())) / sum(shares.values()))
     crops, answers, boxes = [], [], []
-    given = donors(kinds["hat"])
     for name in names:
         shelf = kinds[name]
         head = shelf[int(generator.integers(len(shelf)))]
         if name == "hat put on":
-            head = covered(head, given, generator)
+            head = covered(head, kinds["to be moved"], generator)
         elif name == "hat" and generator.random() < RECOLOURED:
             head = recoloured(head, generator)
         pixels, places = changed(head, generator)

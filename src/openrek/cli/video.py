@@ -244,6 +244,8 @@ def _annotate(
     rows: Sequence["Segment"],
     settings: "Settings",
 ) -> None:
+    from av.error import FFmpegError
+
     from openrek.cli.video_pictures import Layer, annotated_copy
     from openrek.vision.video.timecode import Timecode
 
@@ -267,8 +269,13 @@ def _annotate(
             now += [row for row in group[max(0, place - 2) : place] if frame <= row.end_frame]
         return "  ".join([code.format(frame), *dict.fromkeys(row.title for row in now)])
 
-    with frame_bar(f"drawing {name}", reader) as progress:
-        annotated_copy(reader, target / "annotated.mp4", caption, layers, progress)
+    copy = target / "annotated.mp4"
+    try:
+        with frame_bar(f"drawing {name}", reader) as progress:
+            annotated_copy(reader, copy, caption, layers, progress)
+    except FFmpegError as error:
+        copy.unlink(missing_ok=True)
+        raise UserError(f"the annotated copy cannot be written: {error.strerror}") from error
 
 
 def _report(

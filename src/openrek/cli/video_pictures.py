@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from openrek.cli.common import UserError
 from openrek.cli.tiles import EMPTY, MOST_TILES, TILE, Tile, draw_tiles
 
 if TYPE_CHECKING:
@@ -98,24 +97,8 @@ def annotated_copy(
     """Write an H.264 copy with captions, boxes and names, without the sound.
 
     captions: the line of writing of a frame; layers: what is drawn on it.
-    Raises UserError where the container cannot hold it (frames hours apart, say); nothing is then left of it.
+    Raises FFmpegError where the container cannot hold it (frames hours apart, say).
     """
-    from av.error import FFmpegError
-
-    try:
-        _write_copy(reader, target, captions, layers, progress)
-    except FFmpegError as error:
-        target.unlink(missing_ok=True)
-        raise UserError(f"the annotated copy cannot be written: {error.strerror}") from error
-
-
-def _write_copy(
-    reader: "VideoReader",
-    target: Path,
-    captions: Callable[[int], str],
-    layers: Sequence[Layer],
-    progress: Callable[[int], None],
-) -> None:
     import av
 
     longest = max(reader.info.display_width, reader.info.display_height)
